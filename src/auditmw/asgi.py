@@ -1,0 +1,343 @@
+"""The ASGI shell (ASGI 3): wraps any ASGI callable, whatever the event loop.
+
+Rules:
+
+1. Messages pass unchanged but for the headers added to a response's start; exceptions and cancellation pass unchanged;
+   lifespan and unknown scopes are not looked at.
+2. The event is written before the message that carries the last byte is sent; else when the application returns.
+3. `receive` is never called on our own, and nothing is buffered.
+4. Nothing here knows asyncio, but for one thing: with `durability="disk"` on asyncio the flush waits in a thread.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from auditmw.context import current_exchange
+from auditmw.exchange import Exchange
+
+if TYPE_CHECKING:
+    from auditmw.audit import Audit
+
+    Scope = MutableMapping[str, Any]
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+KEY = "auditmw.exchange"
+_REFUSED = b"The audit record of this request could not be written.\n"
+_NORMAL_CLOSURE = frozenset({1000, 1001, 1005})  # RFC 6455 §7.4.1
+
+_encoded: dict[str, bytes] = {}  # the names of our own headers, as ASGI wants them
+
+
+def read_headers(scope: Scope) -> dict[str, str]:
+    """All request headers: lower-case name to value."""
+    headers: dict[str, str] = {}
+    for raw, value in scope["headers"]:
+        name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
+        headers[name] = f"{headers[name]},{text}" if name in headers else text
+    return headers
+
+
+class ASGIAudit:
+    """ASGI middleware: every request and every websocket connection to `app` becomes one event of `audit`."""
+
+    def __init__(self, app: ASGIApp, audit: Audit) -> None:
+        if not callable(app):
+            raise TypeError(f"expected an ASGI application as the first argument, not {app!r}")
+        self.app = app
+        self.audit = audit
+        self._policy = audit.policy
+        self._names = {name.encode("latin-1"): name for name in audit.policy.request_names}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope."""
+        kind = scope["type"]
+        policy = self._policy
+        if kind != "http" and kind != "websocket":
+            return await self.app(scope, receive, send)
+        known = scope.get(KEY)
+        if known is not None and known.policy is policy and not known.done:  # wrapped twice: one event
+            return await self.app(scope, receive, send)
+        try:
+            scope[KEY] = exchange = self._begin(scope)
+        except Exception as error:  # never break the app
+            policy.count("lost", error)
+            return await self.app(scope, receive, send)
+        if policy.intent and not exchange.begin():
+            return await _refuse(kind, send)
+        channel = _Http(exchange, receive, send) if kind == "http" else _WebSocket(exchange, receive, send)
+        token = current_exchange.set(exchange)
+        try:
+            await self.app(scope, channel.receive, channel.send)
+        except BaseException as error:
+            exchange.failed(error)
+            raise
+        finally:
+            if not exchange.done:
+                channel.end()
+                if policy.commit is not None:
+                    policy.commit()
+            current_exchange.reset(token)
+
+    def _begin(self, scope: Scope) -> Exchange:
+        names = self._names
+        found: dict[str, str] = {}
+        for raw, value in scope["headers"]:
+            if raw in names:
+                name = names[raw]
+                found[name] = f"{found[name]},{value.decode('latin-1')}" if name in found else value.decode("latin-1")
+        path = scope["path"]
+        query = scope.get("query_string") or b""
+        client = scope.get("client")
+        peer, port = client if client else (None, None)
+        exchange = Exchange(
+            self._policy,
+            "asgi",
+            scope,
+            read_headers,
+            found,
+            scope.get("method", "GET"),
+            path or "/",
+            query.decode("latin-1"),
+            scope.get("scheme", "http"),
+            scope.get("http_version", "1.1"),
+            peer,
+            port if port is None or type(port) is int else int(port),
+        )
+        raw = scope.get("raw_path")
+        if raw is not None:
+            target = raw.decode("latin-1")
+            if target != path:
+                target = target.partition("?")[0]
+                exchange.target = f"{target}?{exchange.query}" if query else target
+        return exchange
+
+
+class _Http:
+    """`receive` and `send` of one request, watched."""
+
+    __slots__ = ("_receive", "_send", "exchange", "trailers")
+
+    def __init__(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        self.exchange = exchange
+        self._receive = receive
+        self._send = send
+        self.trailers = False  # the response ends with them
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        exchange = self.exchange
+        kind = message["type"]
+        if kind == "http.request":
+            exchange.received_bytes = (exchange.received_bytes or 0) + len(message.get("body") or b"")
+        elif kind == "http.disconnect":
+            exchange.client_gone = True
+        return message
+
+    def send(self, message: Message) -> Awaitable[None]:
+        exchange = self.exchange
+        kind = message["type"]
+        if kind == "http.response.start":
+            if exchange.policy.async_resolver is not None and exchange.identity is None:
+                return self._resolve_and_start(message)
+            return self._send(started(exchange, message, self))
+        more = True
+        if kind == "http.response.body":
+            exchange.body_bytes += len(message.get("body") or b"")  # type: ignore[operator]
+            more = message.get("more_body", False) or self.trailers
+        elif kind == "http.response.zerocopysend":
+            count = message.get("count")
+            exchange.body_bytes = None if count is None or exchange.body_bytes is None else exchange.body_bytes + count
+            more = message.get("more_body", False) or self.trailers
+        elif kind == "http.response.pathsend":
+            length = exchange.content_length or ""
+            exchange.body_bytes = int(length) if length.isascii() and length.isdigit() else None
+            more = self.trailers
+        elif kind == "http.response.trailers":
+            more = message.get("more_trailers", False)
+        if more or not exchange.status:
+            return self._pass(message)
+        exchange.complete = True
+        return self._end_and_send(message)
+
+    def end(self) -> None:
+        """Write the event."""
+        exchange = self.exchange
+        route = exchange.carrier.get("route")  # Starlette and FastAPI put it there
+        if route is not None and exchange.route is None:
+            path = getattr(route, "path", None)
+            exchange.route = path[:1024] if isinstance(path, str) else None
+        exchange.finish()
+
+    def _end_and_send(self, message: Message) -> Awaitable[None]:
+        exchange = self.exchange
+        policy = exchange.policy
+        if policy.async_resolver is not None and exchange.identity is None and not exchange.done:
+            return self._resolve_and_end(message)
+        if not exchange.done:
+            self.end()
+            if policy.commit is not None:
+                return self._commit_and_send(message)
+        return self._send(message)
+
+    async def _pass(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except OSError:  # what servers raise when the client has gone (ASGI HTTP §2.4, "send")
+            self.exchange.client_gone = True
+            raise
+
+    async def _resolve_and_start(self, message: Message) -> None:
+        await self.exchange.resolve_async()
+        await self._send(started(self.exchange, message, self))
+
+    async def _resolve_and_end(self, message: Message) -> None:
+        await self.exchange.resolve_async()
+        self.end()
+        await self._commit_and_send(message)
+
+    async def _commit_and_send(self, message: Message) -> None:
+        commit = self.exchange.policy.commit
+        if commit is not None:
+            await _in_a_thread(commit)
+        await self._send(message)
+
+
+class _WebSocket:
+    """`receive` and `send` of one websocket connection, watched."""
+
+    __slots__ = ("_receive", "_send", "close_code", "counts", "exchange", "trailers")
+
+    def __init__(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        exchange.event = "websocket_connection"
+        exchange.body_bytes = None
+        self.exchange = exchange
+        self._receive = receive
+        self._send = send
+        self.trailers = False
+        self.close_code: int | None = None
+        self.counts = {"messages_received": 0, "received_bytes": 0, "messages_sent": 0, "sent_bytes": 0}
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        kind = message["type"]
+        if kind == "websocket.receive":
+            self.counts["messages_received"] += 1
+            self.counts["received_bytes"] += _size(message)
+        elif kind == "websocket.disconnect":
+            code = message.get("code", 1005)
+            if self.close_code is None:
+                self.close_code = code
+            self.exchange.complete = code in _NORMAL_CLOSURE
+            self.exchange.client_gone = not self.exchange.complete
+        return message
+
+    async def send(self, message: Message) -> None:
+        exchange = self.exchange
+        kind = message["type"]
+        if kind == "websocket.send":
+            self.counts["messages_sent"] += 1
+            self.counts["sent_bytes"] += _size(message)
+        elif kind == "websocket.accept":
+            await exchange.resolve_async()
+            exchange.status = 101
+            message = started(exchange, message, self)
+        elif kind == "websocket.close":
+            self._closed(message.get("code", 1000))
+            await self._end_and_commit()
+        elif kind == "websocket.http.response.start":
+            await exchange.resolve_async()
+            message = started(exchange, message, self)
+        elif kind == "websocket.http.response.body":
+            exchange.body_bytes = (exchange.body_bytes or 0) + len(message.get("body") or b"")
+            if not message.get("more_body", False):
+                exchange.complete = True
+                await self._end_and_commit()
+        await self._send(message)
+
+    def end(self) -> None:
+        """Write the event."""
+        exchange = self.exchange
+        if exchange.status == 101:
+            code = {} if self.close_code is None else {"close_code": self.close_code}
+            exchange.data = {**(exchange.data or {}), "websocket": {**code, **self.counts}}
+        exchange.finish()
+
+    def _closed(self, code: int) -> None:
+        exchange = self.exchange
+        exchange.complete = True
+        if exchange.status == 0:
+            exchange.status = 403  # a close before the accept (ASGI websocket, "Close - send event")
+        elif self.close_code is None:
+            self.close_code = code
+            if code not in _NORMAL_CLOSURE:
+                said = {"outcome": {"result": "failure"}, "reason": f"websocket_{code}", "level": "warning"}
+                exchange.annotations = {**said, **(exchange.annotations or {})}
+
+    async def _end_and_commit(self) -> None:
+        if not self.exchange.done:
+            self.end()
+            if self.exchange.policy.commit is not None:
+                await _in_a_thread(self.exchange.policy.commit)
+
+
+def started(exchange: Exchange, message: Message, channel: _Http | _WebSocket) -> Message:
+    """The message that starts a response, with our headers; what is malformed is the server's to refuse."""
+    first = exchange.status == 0 or message["type"] == "websocket.accept"
+    headers = message.get("headers") or ()
+    if not first:
+        return message
+    if not isinstance(headers, list):
+        headers = list(headers)  # perhaps one that can be read only once
+    try:
+        if "status" in message:
+            exchange.status = int(message["status"])
+        channel.trailers = bool(message.get("trailers", False))
+        kinds = exchange.policy.kinds
+        passed = [
+            header
+            for header in headers
+            if not (kind := kinds[header[0]])
+            or exchange.response_header(kind, header[0].decode("latin-1"), header[1].decode("latin-1"))
+        ]
+        for name, value in exchange.response_started():
+            raw = _encoded.get(name)
+            if raw is None:
+                raw = _encoded[name] = name.lower().encode("latin-1")
+            passed.append((raw, value.encode("latin-1")))
+        return {**message, "headers": passed}
+    except Exception as error:
+        exchange.policy.count("internal_errors", error)
+        return {**message, "headers": headers} if "headers" in message else message
+
+
+async def _refuse(kind: str, send: Send) -> None:
+    if kind == "websocket":
+        await send({"type": "websocket.close", "code": 1013})  # "try again later", the registered code
+        return
+    headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(_REFUSED)).encode())]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": _REFUSED})
+
+
+async def _in_a_thread(commit: Callable[[], None]) -> None:
+    """Wait for the disk without stopping the loop, where the loop is asyncio's."""
+    asyncio = sys.modules.get("asyncio")
+    try:
+        loop = asyncio.get_running_loop() if asyncio is not None else None
+    except RuntimeError:  # trio, curio: their threads would need their packages
+        loop = None
+    if loop is None:
+        commit()
+    else:
+        await loop.run_in_executor(None, commit)
+
+
+def _size(message: Message) -> int:
+    text = message.get("text")
+    return len(text.encode("utf-8", "replace")) if text is not None else len(message.get("bytes") or b"")

@@ -1,0 +1,260 @@
+"""`Audit`: the configuration of an audit log, decided at construction."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import secrets
+import weakref
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, BinaryIO, Literal, TypeVar, cast
+
+from asgiref.sync import async_to_sync
+
+from auditmw.emitter import Emitter
+from auditmw.head import HeaderKinds
+from auditmw.health import Health
+from auditmw.identity import Identity, Pseudonyms, key_file
+from auditmw.journal import Journal, StreamJournal
+from auditmw.peer import DEFAULT_TRUSTED, Proxies
+from auditmw.policy import Policy
+from auditmw.redact import Redactor
+from auditmw.request import Request
+from auditmw.trace import Tracer
+
+Resolver = Callable[[Request], Identity | None] | Callable[[Request], Awaitable[Identity | None]]
+
+# Request headers with a field of their own in the event, and headers that are captured besides.
+_OWN_FIELDS = ("host", "user-agent", "referer", "content-type", "content-length")
+_CAPTURED_REQUEST = ("accept", "accept-language", "origin")
+_CAPTURED_RESPONSE = ("location", "cache-control", "retry-after")
+_T = TypeVar("_T")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}\Z")  # RFC 9110 §5.1
+
+_audits: weakref.WeakSet[Audit] = weakref.WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What runs here: `name` is required; the others are absent from events where they are None."""
+
+    name: str
+    version: str | None = None
+    environment: str | None = None
+    instance_id: str | None = None
+    host: str | None = None
+
+
+class Audit:
+    """The configuration of an audit log, decided at construction. Construction does no I/O and starts no thread.
+
+    `destination`: the directory that holds the journal, or a binary stream such as ``sys.stdout.buffer``.
+    `service`: the name of what runs here, or a `Service`.
+    `resolver`: ``Request -> Identity | None``, plain or ``async``; asked when the response starts, and again at the end
+    when it had nothing to say. A plain one runs in the event loop under ASGI: it must not block.
+    `trusted_proxies`: networks (CIDR) and ``"unix"``, whose word on traces and client addresses is believed and who get
+    the identity headers. `forwarded_header` names the one header they set: ``x-forwarded-for``, ``forwarded``,
+    ``x-real-ip`` or None. `hops` counts proxies instead of naming networks. `server_already_resolved` says that the
+    server itself (``uvicorn --proxy-headers``) has applied the header.
+    `exempt`: regular expressions searched in the path; errors (status >= 400) are recorded nevertheless, unless
+    `exempt_errors`.
+    `user_header`, `session_header`, `request_id_header`: names of the response headers. `identify_to`: who gets the
+    first two: ``trusted`` peers, ``always`` everybody, or ``never`` anybody.
+    `capture_headers`: further request and response headers to write; denied ones (``authorization``, ...) are refused.
+    `tracer`, `redactor`, `pseudonyms`: in place of the default ones.
+    `server_timing`: tell the client its trace in ``Server-Timing`` (W3C Trace Context level 2).
+    `intent`: write a record before the application runs, so that a request whose process dies has an event too.
+    `on_failure`: ``serve`` goes on and counts what is lost; ``refuse`` (which implies `intent`) answers 503 before the
+    application runs when that record cannot be written.
+    `durability`: ``os`` survives the death of the process; ``disk`` also that of the machine.
+    `rotate_bytes`, `rotate_seconds`: when a journal file is closed and the next one begun.
+
+    Raises ValueError or TypeError that say what was expected, what came, and what to do.
+    """
+
+    def __init__(
+        self,
+        destination: str | os.PathLike[str] | BinaryIO,
+        *,
+        service: str | Service,
+        resolver: Resolver | None = None,
+        trusted_proxies: Sequence[str] = DEFAULT_TRUSTED,
+        forwarded_header: Literal["x-forwarded-for", "forwarded", "x-real-ip"] | None = "x-forwarded-for",
+        hops: int | None = None,
+        server_already_resolved: bool = False,
+        exempt: Iterable[str] = (),
+        exempt_errors: bool = False,
+        user_header: str = "X-Userid",
+        session_header: str = "X-Sessionid",
+        request_id_header: str = "X-Request-ID",
+        identify_to: Literal["trusted", "always", "never"] = "trusted",
+        capture_headers: Iterable[str] = (),
+        tracer: Tracer | None = None,
+        redactor: Redactor | None = None,
+        pseudonyms: Pseudonyms | None = None,
+        server_timing: bool = False,
+        intent: bool = False,
+        on_failure: Literal["serve", "refuse"] = "serve",
+        durability: Literal["os", "disk"] = "os",
+        rotate_bytes: int = 16 * 1024 * 1024,
+        rotate_seconds: float = 3600.0,
+    ) -> None:
+        self.journal, key = _open(
+            destination, _one_of("durability", durability, ("os", "disk")), rotate_bytes, rotate_seconds
+        )
+        self._health = health = Health()
+        described = _service(service)
+        self._emitter = emitter = Emitter(self.journal, health, described)
+        tracer = tracer or Tracer()
+        redactor = redactor or Redactor()
+        proxies = Proxies(
+            trusted_proxies, header=forwarded_header, hops=hops, server_already_resolved=server_already_resolved
+        )
+        extra = _captured(capture_headers, redactor)
+        asked, asked_async = _resolvers(resolver)
+        refuse = _one_of("on_failure", on_failure, ("serve", "refuse")) == "refuse"
+        request_captured = dict.fromkeys((*_CAPTURED_REQUEST, *extra), redactor.url)
+        own = (*_OWN_FIELDS, *tracer.names, *((proxies.header,) if proxies.header else ()))
+        names = [_header_name(name) for name in (user_header, session_header, request_id_header)]
+        self.policy = Policy(
+            service=described,
+            tracer=tracer,
+            proxies=proxies,
+            redactor=redactor,
+            pseudonyms=pseudonyms or Pseudonyms(key),
+            resolver=asked,
+            async_resolver=asked_async,
+            exempt=_exempt(exempt),
+            exempt_errors=exempt_errors,
+            intent=intent or refuse,
+            refuse=refuse,
+            kinds=HeaderKinds(*names, captured=(*_CAPTURED_RESPONSE, *extra)),
+            user_header=user_header,
+            session_header=session_header,
+            request_id_header=request_id_header,
+            identify_to=_one_of("identify_to", identify_to, ("trusted", "always", "never")),
+            server_timing=server_timing,
+            request_names=tuple(dict.fromkeys((*own, *request_captured))),
+            request_captured=request_captured,
+            response_captured=dict.fromkeys((*_CAPTURED_RESPONSE, *extra), redactor.url),
+            emit=emitter.emit,
+            commit=emitter.commit if durability == "disk" else None,
+            count=health.count,
+        )
+        self.blocking_policy = self.policy
+        if asked_async is not None:  # a WSGI server's threads have no event loop of their own
+            self.blocking_policy = replace(self.policy, resolver=async_to_sync(asked_async), async_resolver=None)
+        _audits.add(self)
+        _after_fork(health)
+        _after_fork(emitter)
+
+    def health(self) -> dict[str, Any]:
+        """How this process's part of the log is doing.
+
+        ``status``: ``ok``, or ``degraded`` when anything was lost, late or went wrong. ``counts``: by kind, such as
+        ``lost``, ``late``, ``resolver_errors``, ``refused``, ``exempted``. ``last``: the last reason of each kind.
+        ``journal``: the writer, its file, and how many events it wrote.
+        """
+        told = self._health.snapshot()
+        wrong = [kind for kind in told["counts"] if kind != "exempted"]
+        return {"status": "degraded" if wrong else "ok", **told, "journal": self.journal.stats()}
+
+    def owns(self, policy: Policy) -> bool:
+        """Whether a request under this policy is one of this audit's."""
+        return policy is self.policy or policy is self.blocking_policy
+
+    def close(self) -> None:
+        """Close the journal's file; nothing is ever waiting to be written, so this is only for tidiness."""
+        self.journal.close()
+
+
+def only_audit() -> Audit | None:
+    """The process's `Audit` where there is exactly one: it takes the events recorded outside of any request."""
+    audits = list(_audits)
+    return audits[0] if len(audits) == 1 else None
+
+
+def _open(
+    destination: str | os.PathLike[str] | BinaryIO,
+    durability: Literal["os", "disk"],
+    rotate_bytes: int,
+    rotate_seconds: float,
+) -> tuple[Journal | StreamJournal, bytes | Callable[[], bytes]]:
+    """The journal, and the key for pseudonyms: the directory's, or for a stream one that this process tree makes."""
+    if callable(getattr(destination, "write", None)):
+        return StreamJournal(cast(BinaryIO, destination)), secrets.token_bytes(32)
+    if not isinstance(destination, (str, os.PathLike)):
+        raise TypeError(f"expected a directory or a binary stream as destination, not {destination!r}")
+    journal = Journal(destination, durability=durability, rotate_bytes=rotate_bytes, rotate_seconds=rotate_seconds)
+    return journal, key_file(destination)
+
+
+def _service(service: str | Service) -> Mapping[str, str]:
+    if isinstance(service, str):
+        service = Service(service)
+    if not isinstance(service, Service) or not service.name:
+        raise TypeError(
+            f"expected the service's name or a Service, not {service!r}; it says which application wrote an event"
+        )
+    return {name: str(value)[:1024] for name, value in asdict(service).items() if value is not None}
+
+
+def _exempt(patterns: Iterable[str]) -> re.Pattern[str] | None:
+    if isinstance(patterns, (str, bytes)):
+        raise TypeError(f"expected a list of regular expressions for exempt, not {patterns!r}; put it in a list")
+    patterns = list(patterns)
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise ValueError(f"expected a regular expression in exempt, not {pattern!r}: {error}") from error
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
+
+
+def _resolvers(
+    resolver: Resolver | None,
+) -> tuple[Callable[[Request], Identity | None] | None, Callable[[Request], Awaitable[Identity | None]] | None]:
+    if resolver is None:
+        return None, None
+    if not callable(resolver):
+        raise TypeError(f"expected a callable Request -> Identity | None as resolver, not {resolver!r}")
+    call = resolver if inspect.isroutine(resolver) else type(resolver).__call__
+    if inspect.iscoroutinefunction(call):
+        return None, cast("Callable[[Request], Awaitable[Identity | None]]", resolver)
+    return cast("Callable[[Request], Identity | None]", resolver), None
+
+
+def _captured(names: Iterable[str], redactor: Redactor) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise TypeError(f"expected a list of header names for capture_headers, not {names!r}; put it in a list")
+    captured = tuple(_header_name(name) for name in names)
+    for name in captured:
+        if redactor.header(name):
+            raise ValueError(f"expected headers without secrets in capture_headers, not {name!r}; it is never written")
+    return captured
+
+
+def _header_name(name: str) -> str:
+    if not isinstance(name, str) or not _HEADER_NAME.match(name):
+        raise ValueError(f"expected the name of a header, not {name!r}; see RFC 9110 section 5.1")
+    return name.lower()
+
+
+def _one_of(option: str, value: _T, known: Sequence[_T]) -> _T:
+    if value not in known:
+        raise ValueError(f"expected {option} to be one of {', '.join(map(repr, known))}, not {value!r}")
+    return value
+
+
+def _after_fork(part: Health | Emitter) -> None:
+    """Have `part` start anew in forked children, without keeping it alive."""
+    reference = weakref.ref(part)
+
+    def renew() -> None:
+        alive = reference()
+        if alive is not None:
+            alive.renew()
+
+    os.register_at_fork(after_in_child=renew)

@@ -1,0 +1,161 @@
+"""`auditmw demo`: a real app, a real server, real requests, and the events as they come."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditmw.cli.following import Following
+from auditmw.cli.output import ExampleCommand, Output, Unreadable, output_options
+
+if TYPE_CHECKING:
+    from auditmw import Audit
+
+NEEDS = ("flask", "waitress", "httpx")
+USERS = ("alice", "bob")
+PAUSE_SECONDS = 0.4  # between requests: a speed at which a person can read along
+POLL_SECONDS = 0.1
+
+
+@click.command(
+    cls=ExampleCommand,
+    examples="""
+    auditmw demo
+    auditmw demo --once -o json | jq '.[].event'
+    auditmw demo --directory /tmp/demo --port 8000 --seconds 60
+    """,
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the file server; 0 takes a free one.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), help="End after this time; without it, with Ctrl-C.")
+@click.option("--directory", type=click.Path(path_type=Path, file_okay=False), help="Where files and journal go; default: a new one.")
+@click.option("--once", is_flag=True, help="One round of requests, without pauses, then end.")
+@output_options
+def demo(port: int, seconds: float | None, directory: Path | None, once: bool, **output: Any) -> None:
+    """Run a small file server with a few visitors, and show what is recorded of them."""
+    missing = [name for name in NEEDS if find_spec(name) is None]
+    if missing:
+        raise click.UsageError(f"the demo needs {', '.join(missing)}; install with: pip install {' '.join(missing)}")
+    shown = Output(**output)
+    home = directory or Path(tempfile.mkdtemp(prefix="auditmw-demo-"))
+    password = secrets.token_urlsafe(9)
+    stop = threading.Event()
+    events = 0
+    with _serving(home, port, password) as url:
+        shown.note(f"A file server is at {url} (users {' and '.join(USERS)}, password {password}); Ctrl-C ends it.")
+        shown.note(f"Its audit journal is in {home / 'audit'}.")
+        traffic = _Traffic(url, password, stop, pause_seconds=0 if once else PAUSE_SECONDS, once=once)
+        traffic.start()
+        try:
+            events = _show(shown, home / "audit", traffic, None if seconds is None else time.monotonic() + seconds)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            stop.set()
+            traffic.join()
+    shown.close()
+    _farewell(shown, home / "audit", events)
+    if traffic.error is not None:
+        raise Unreadable(f"the demo's own visitors failed: {traffic.error!r}")
+
+
+@contextmanager
+def _serving(home: Path, port: int, password: str) -> Iterator[str]:
+    """Serve the demo's app on a loopback port; yields its address."""
+    from waitress.server import create_server
+
+    import auditmw
+
+    try:
+        audit = auditmw.Audit(home / "audit", service="fileserver", exempt=(r"^/static/",))
+        app = _app(home, audit, password)
+        server = create_server(app, host="127.0.0.1", port=port, threads=4)
+    except OSError as error:
+        raise Unreadable(f"cannot start the file server: {error}") from error
+    thread = threading.Thread(target=server.run, name="server", daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}"
+    finally:
+        server.close()
+        thread.join(timeout=5)
+        audit.close()
+
+
+def _app(home: Path, audit: Audit, password: str) -> Any:
+    from werkzeug.security import generate_password_hash
+
+    from auditmw.cli.fileserver import create_app
+
+    hashed = generate_password_hash(password)
+    app = create_app(home / "files", audit, dict.fromkeys(USERS, hashed))
+    app.logger.setLevel(logging.CRITICAL)  # its tracebacks would stand between the events, which tell the same
+    return app
+
+
+class _Traffic(threading.Thread):
+    """Visits the server until it is told to stop, or for one round."""
+
+    def __init__(self, url: str, password: str, stop: threading.Event, *, pause_seconds: float, once: bool) -> None:
+        super().__init__(name="visitors", daemon=True)
+        self.error: Exception | None = None
+        self._url = url
+        self._password = password
+        self._halt = stop
+        self._pause_seconds = pause_seconds
+        self._once = once
+
+    def run(self) -> None:
+        """Make the requests, one after the other."""
+        from auditmw.cli.traffic import one_round, visitor
+
+        alice, bob = USERS
+        visitors = (
+            visitor(self._url, "Mozilla/5.0 (X11; Linux x86_64)", alice, self._password),
+            visitor(self._url, "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X)", bob, self._password),
+            visitor(self._url, "curl/8.10.1"),
+        )
+        number = int(time.time())  # new file names also in a directory that an earlier demo left
+        try:
+            while not self._halt.is_set():
+                for step in one_round(*visitors, number):
+                    step()
+                    if self._halt.wait(self._pause_seconds):
+                        return
+                if self._once:
+                    return
+                number += 1
+        except Exception as error:
+            if not self._halt.is_set():
+                self.error = error
+        finally:
+            for one in visitors:
+                one.client.close()
+
+
+def _show(shown: Output, directory: Path, traffic: threading.Thread, deadline: float | None) -> int:
+    """Show events until the visitors are done, or the deadline (of `time.monotonic`) has passed; returns how many."""
+    count = 0
+    with Following(directory) as following:
+        while True:
+            done = not traffic.is_alive() or (deadline is not None and time.monotonic() >= deadline)
+            count += following.show_new(shown)
+            shown.flush()
+            if done:
+                return count
+            traffic.join(POLL_SECONDS)
+
+
+def _farewell(shown: Output, directory: Path, events: int) -> None:
+    shown.note(f"{events} events. The journal stays in {directory}; look at it with")
+    for line in (f"auditmw tail {directory}", f"auditmw check {directory}", f"jq . {directory / 'journal'}/*.jsonl"):
+        shown.note(f"    {line}", "bold")

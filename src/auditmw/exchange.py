@@ -1,0 +1,244 @@
+"""The state machine: one request, from its begin to its final event.
+
+Rules:
+
+1. When an event is final, and what may still change it, is decided here and nowhere else.
+2. This file does not know WSGI from ASGI: a shell makes an exchange and tells it `begin`, `response_header`,
+   `response_started`, `failed` and `finish`, adds up the bytes, and sets what it saw (`complete`, `client_gone`).
+3. An exchange emits its event exactly once, at the first `finish`; what comes later is dropped and counted.
+4. It does no I/O: what it decided leaves through `Policy.emit`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from auditmw.event import SEVERITY, new_id
+from auditmw.facts import Facts
+from auditmw.head import CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, REQUEST_ID, SESSION, USER, shared_cache_may_keep
+from auditmw.identity import Identity
+from auditmw.peer import peer_address
+from auditmw.policy import Policy
+from auditmw.record import application_event
+from auditmw.request import Request
+from auditmw.trace import traceparent
+
+
+class Exchange(Facts):
+    """One request and its answer."""
+
+    done = False
+    has_request_id = False  # the application set the header itself
+    shared = False  # a shared cache may keep the response
+
+    def __init__(
+        self,
+        policy: Policy,
+        protocol: str,
+        carrier: Any,
+        read_headers: Callable[[Any], dict[str, str]],
+        found: dict[str, str],
+        method: str,
+        path: str,
+        query: str,
+        scheme: str,
+        version: str,
+        peer: object,
+        port: int | None,
+    ) -> None:
+        self.started_ns = time.perf_counter_ns()
+        self.policy = policy
+        self.protocol = protocol
+        self.carrier = carrier
+        self.read_headers = read_headers
+        self.found = found
+        self.method = method
+        self.path = path
+        self.query = query
+        self.scheme = scheme
+        self.version = version
+        self.port = port
+        self.peer = address = peer_address(peer)
+        self.trusted = trusted = policy.proxies.trusts(address)
+        self.trace = policy.tracer.begin(found, trusted)
+        exempt = policy.exempt
+        self.exempt = exempt is not None and exempt.search(path[:2048]) is not None
+
+    # -- told by the shell
+
+    def begin(self) -> bool:
+        """Write the intent record; False when it could not be written and the request is to be refused."""
+        policy = self.policy
+        if self.exempt:
+            return True
+        written = False
+        try:
+            now_ns = time.time_ns()
+            self.id = new_id(now_ns)
+            event = self.compose(now_ns, 0)
+            event["outcome"] = {"result": "pending"}
+            event["level"], event["severity"] = "info", SEVERITY["info"]
+            del event["duration_ns"]
+            written = policy.emit(event)
+            if written and policy.refuse and policy.commit is not None:
+                policy.commit()
+        except Exception as error:
+            written = False
+            policy.count("internal_errors", error)
+        if written or not policy.refuse:
+            return True
+        policy.count("refused")
+        return False
+
+    def response_header(self, kind: int, name: str, value: str) -> bool:
+        """Note one header of the response that `Policy.kinds` knows; False when it is not to be passed on."""
+        if kind == CONTENT_TYPE:
+            self.content_type = value
+        elif kind == CONTENT_LENGTH:
+            self.content_length = value
+        elif kind == USER:
+            self.app_user = value
+            return False
+        elif kind == SESSION:
+            self.app_session = value
+            return False
+        elif kind == REQUEST_ID:
+            self.has_request_id = True
+        else:
+            if kind == CACHE_CONTROL:
+                self.shared = shared_cache_may_keep(value)
+            name = name.lower()
+            clean = self.policy.response_captured.get(name)
+            if clean is not None:
+                if self.captured is None:
+                    self.captured = {}
+                values = self.captured.setdefault(name, [])
+                pointer = f"/http/response/headers/{name}/{len(values)}"
+                values.append(self.redacted(clean, self._wire(value, pointer), pointer))
+        return True
+
+    def response_started(self) -> list[tuple[str, str]]:
+        """The headers to add, now that the response's own have been noted; asks a plain resolver who is calling."""
+        policy = self.policy
+        if self.status >= 500 and self.error is None:
+            error = sys.exception()  # an error page is often made while its exception is being handled
+            if isinstance(error, Exception):
+                self.failed(error, handled=True)
+        added = [] if self.has_request_id else [(policy.request_id_header, self.trace.request_id)]
+        if policy.resolver is not None and self.identity is None:
+            self.resolve()
+        actor = self.describe_actor()
+        if actor is not None and self._may_identify(policy.identify_to):
+            if actor.user_header is not None:
+                added.append((policy.user_header, actor.user_header))
+            if actor.session_header is not None:
+                added.append((policy.session_header, actor.session_header))
+        if policy.server_timing:
+            trace = self.trace
+            added.append(("Server-Timing", f"trace;desc={traceparent(trace.trace_id, trace.span_id, trace.flags)}"))
+        return added
+
+    def restart(self) -> None:
+        """Forget a response that an error page replaces before its headers were sent (PEP 3333, `exc_info`)."""
+        self.content_type = self.content_length = self.captured = self.app_user = self.app_session = None
+        self.shared = self.has_request_id = False
+
+    def failed(self, error: BaseException, *, handled: bool = False) -> None:
+        """Note the exception that ended the request, or that an error page answers; one that nobody handled wins."""
+        if self.done:
+            if error is not self.error and isinstance(error, Exception):
+                self._record_late(error)
+        elif self.error is None or (self.handled and not handled):
+            self.error, self.handled = error, handled
+
+    def finish(self) -> None:
+        """Emit the event, once."""
+        if self.done:
+            return
+        self.done = True
+        policy = self.policy
+        try:
+            if self.exempt and (policy.exempt_errors or (self.status < 400 and self.error is None)):
+                policy.count("exempted")
+                return
+            if policy.resolver is not None and self.identity is None:
+                self.resolve()
+            policy.emit(self.compose(time.time_ns(), time.perf_counter_ns() - self.started_ns))
+        except Exception as error:
+            policy.count("lost", error)
+
+    # -- who is calling
+
+    def resolve(self) -> None:
+        """Ask a plain resolver who is calling; whatever goes wrong there stays there."""
+        policy = self.policy
+        if policy.resolver is not None:
+            try:
+                self._known_as(policy.resolver(self._request_view()))
+            except Exception as error:
+                policy.count("resolver_errors", error)
+
+    async def resolve_async(self) -> None:
+        """Ask an asynchronous resolver who is calling; only a cancellation passes."""
+        policy = self.policy
+        if policy.async_resolver is not None:
+            try:
+                self._known_as(await policy.async_resolver(self._request_view()))
+            except Exception as error:
+                policy.count("resolver_errors", error)
+
+    # -- told by the application
+
+    def identify(self, identity: Identity) -> None:
+        """Take the identity that the application itself declares; it wins over the resolver's."""
+        if self.done:
+            self.policy.count("late")
+            return
+        if identity.session is None:
+            if self.identity is None:
+                self.resolve()
+            known = self.identity
+            if isinstance(known, Identity):
+                identity = replace(identity, session=known.session)
+        self.identity, self.actor = identity, None
+
+    def annotate(self, fields: dict[str, Any], data: dict[str, Any]) -> None:
+        """Add fields of the event, already made safe, and `data` of the application's own."""
+        if self.done:
+            self.policy.count("late")
+            return
+        self.route = fields.pop("route", self.route)
+        if fields:
+            self.annotations = {**(self.annotations or {}), **fields}
+        if data:
+            self.data = {**(self.data or {}), **data}
+
+    def _may_identify(self, to: str) -> bool:
+        return not self.shared and (to == "always" or (self.trusted and to == "trusted"))
+
+    def _known_as(self, identity: Identity | None) -> None:
+        if inspect.iscoroutine(identity):  # a plain function that returned a coroutine
+            identity.close()
+            raise TypeError(
+                "expected an Identity or None from the resolver, not a coroutine; make it an async function"
+            )
+        if self.identity is None and identity is not None:
+            self.identity, self.actor = identity, None
+
+    def _request_view(self) -> Request:
+        ids = self.trace.trace_id, self.trace.request_id
+        seen = self.carrier, self.read_headers, self.method, self.path, self.scheme
+        return Request(*seen, self.client().address, self.trusted, *ids)
+
+    def _record_late(self, error: BaseException) -> None:
+        """An exception after the last byte, such as that of a background task, is an event of its own."""
+        try:
+            fields = {"level": "error", "outcome": {"result": "failure", "reason": "exception"}}
+            self.policy.emit(application_event(self.policy, self, "failed_after_response", fields, error=error))
+        except Exception as own:
+            self.policy.count("lost", own)

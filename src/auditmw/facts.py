@@ -1,0 +1,289 @@
+"""What is known of one request, and how that reads as an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from auditmw.event import ACTIONS, SCHEMA, SEVERITY, Event, Notes, new_id, timestamp, wire_text
+from auditmw.failure import describe_error
+from auditmw.head import safe_path, split_host
+from auditmw.identity import Actor, Identity, describe
+from auditmw.peer import Client
+from auditmw.policy import Policy
+from auditmw.trace import Trace
+
+_NO_BODY = frozenset({204, 304})  # RFC 9110 §6.4.1
+_ANONYMOUS = {"type": "anonymous", "authenticated": False}
+_SCHEMES = frozenset({"http", "https", "ws", "wss"})
+_SOURCES: dict[str, dict[str, str]] = {name: {"kind": "middleware", "format": name} for name in ("wsgi", "asgi")}
+_MEMO_SIZE = 4_096
+
+_hosts: dict[str, tuple[str, int | None]] = {}
+
+
+class Facts:
+    """Plain data of one request and its answer; the values here are those of a request of which nothing came yet."""
+
+    policy: Policy
+    protocol: str  # "wsgi" or "asgi"
+    carrier: Any
+    read_headers: Callable[[Any], dict[str, str]]
+    found: dict[str, str]  # the request headers named in `Policy.request_names`
+    method: str
+    path: str
+    query: str
+    scheme: str
+    version: str  # of HTTP
+    peer: str  # the socket's other end
+    port: int | None
+    trusted: bool  # the peer is one of the trusted proxies
+    trace: Trace
+
+    id: str | None = None  # only where an intent record made it known before the end
+    event = "http_request"
+    target: str | None = None  # the request-target as received, where path and query do not tell it
+    route: str | None = None
+    status = 0  # 0: no response was started
+    reason: str | None = None  # where it is not the registered one
+    content_type: str | None = None
+    content_length: str | None = None
+    captured: dict[str, list[str]] | None = None
+    body_bytes: int | None = 0  # None: not known
+    received_bytes: int | None = None
+    complete = False  # the response was handed over to its last byte
+    client_gone = False
+    error: BaseException | None = None
+    handled = False  # an error page answered the error
+    identity: Identity | None = None
+    app_user: str | None = None  # X-Userid as the application set it
+    app_session: str | None = None
+    actor: Actor | None = None
+    annotations: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+    notes: Notes | None = None
+
+    def compose(self, now_ns: int, duration_ns: int) -> Event:
+        """The event of this request, ended at `now_ns` since the epoch after `duration_ns`."""
+        result, why, level = self.outcome()
+        event: Event = {
+            "schema": SCHEMA,
+            "id": self.id or new_id(now_ns),
+            "timestamp": timestamp(now_ns),
+            "start": timestamp(now_ns - duration_ns),
+            "duration_ns": duration_ns,
+            "event": self.event,
+            "level": level,
+            "severity": SEVERITY[level],
+            "category": "web",
+            "action": ACTIONS.get(self.method, "unknown"),
+            "outcome": {"result": result} if why is None else {"result": result, "reason": why},
+            **self.context(),
+            "http": {"version": self.version, "request": self._request(), "response": self._response()},
+            "url": self._url(),
+            "source": _SOURCES[self.protocol],
+        }
+        if self.route is not None:
+            event["http"]["route"] = self.route
+        if self.error is not None:
+            event["error"] = self.describe_failure(self.error, handled=self.handled)
+        if self.data:
+            event["data"] = self.data
+        if self.annotations:
+            self._annotate(event)
+        return event if self.notes is None else self.notes.written_into(event)
+
+    def context(self) -> Event:
+        """What this request's event shares with every event that the application records while it runs."""
+        trace, client = self.trace, self.client()
+        ids: dict[str, Any] = {"trace_id": trace.trace_id, "span_id": trace.span_id}
+        if trace.parent_id is not None:
+            ids["parent_id"] = trace.parent_id
+        ids["flags"] = trace.flags
+        if trace.state is not None:
+            ids["state"] = trace.state
+        ids["origin"] = trace.origin
+        if trace.remote is not None:
+            claimed, span = trace.remote
+            ids["remote"] = {"trace_id": claimed} if span is None else {"trace_id": claimed, "span_id": span}
+        shared: Event = {"trace": ids, "request_id": trace.request_id, "client": self._client(client)}
+        if trace.correlation_id is not None:
+            shared["correlation_id"] = trace.correlation_id
+        if client.host is not None:
+            shared["server"] = {"address": client.host}
+        self._add_actor(shared)
+        shared["service"] = self.policy.service
+        return shared
+
+    def client(self) -> Client:
+        """Where the request came from, as far as trusted proxies tell."""
+        proxies = self.policy.proxies
+        header = proxies.header
+        return proxies.client(self.peer, self.port, None if header is None else self.found.get(header))
+
+    def outcome(self) -> tuple[str, str | None, str]:
+        """Result, reason and level."""
+        status, error = self.status, self.error
+        if not self.complete:
+            if self.client_gone or isinstance(error, GeneratorExit):
+                return "unknown", "client_disconnected", "warning"
+            if error is None:
+                return "failure", "incomplete_response" if status else "no_response", "error"
+            if not isinstance(error, Exception):  # a cancelled task, a worker told to exit, a time-out of gevent
+                return "unknown", "cancelled" if "Cancel" in type(error).__name__ else "aborted", "warning"
+        if error is not None and (status >= 500 or not self.handled):
+            return "failure", "exception", "error"
+        if status < 400:
+            return "success", None, "info"
+        return "failure", f"http_{status}", "warning" if status < 500 else "error"
+
+    def has_no_body(self) -> bool:
+        """Whether the response goes out without a body, whatever the application gives."""
+        return self.method == "HEAD" or self.status in _NO_BODY
+
+    def describe_actor(self) -> Actor | None:
+        """The identity made safe to write, decided once; None when nobody named one."""
+        if self.actor is not None:
+            return self.actor
+        identity = self.identity
+        if identity is None:  # the application's own headers are the identity of last resort
+            user, session = self.app_user, self.app_session
+            if user is None and session is None:
+                return None
+            identity = Identity(id=user and wire_text(user)[0], session=session and wire_text(session)[0])
+        self.actor = actor = describe(identity, self.policy.pseudonyms)
+        for problem in actor.problems:
+            self.policy.count("identity_problems", problem)
+        return actor
+
+    def describe_failure(self, error: BaseException, *, handled: bool) -> dict[str, Any]:
+        """The event's `error`, without secrets."""
+        described = describe_error(error, handled=handled)
+        for name in ("message", "stacktrace"):
+            if name in described:
+                described[name] = self.redacted(self.policy.redactor.text, described[name], f"/error/{name}")
+        return described
+
+    def redacted(self, clean: Callable[[str], str], text: str, pointer: str) -> str:
+        """The text without secrets; noted when it had some."""
+        safe = clean(text)
+        if safe is not text:
+            self.noted().redacted.append(pointer)
+        return safe
+
+    def noted(self) -> Notes:
+        """Where changes to this event are noted."""
+        if self.notes is None:
+            self.notes = Notes()
+        return self.notes
+
+    def _add_actor(self, event: Event) -> None:
+        actor = self.actor or self.describe_actor()
+        if actor is None:
+            if self.policy.resolver is not None or self.policy.async_resolver is not None:
+                event["actor"] = _ANONYMOUS
+            return
+        event["actor"] = actor.actor
+        if actor.session is not None:
+            event["session"] = actor.session
+        if actor.pseudonymised:
+            event["meta"] = {"pseudonymised": actor.pseudonymised}
+
+    def _client(self, client: Client) -> dict[str, Any]:
+        described: dict[str, Any] = {"address": client.address}
+        if client.port is not None:
+            described["port"] = client.port
+        described["peer_address"] = self.peer
+        if self.port is not None:
+            described["peer_port"] = self.port
+        described["origin"] = client.origin
+        if client.forwarded:
+            described["forwarded"] = list(client.forwarded)
+        return described
+
+    def _request(self) -> dict[str, Any]:
+        found, redactor = self.found, self.policy.redactor
+        request: dict[str, Any] = {"method": self.method}
+        if self.target is not None:
+            request["target"] = self.redacted(
+                redactor.url, self._wire(self.target, "/http/request/target"), "/http/request/target"
+            )
+        agent = found.get("user-agent")
+        if agent is not None:
+            request["user_agent"] = agent if agent.isascii() else self._wire(agent, "/http/request/user_agent")
+        referrer = found.get("referer")
+        if referrer:
+            referrer = self._wire(referrer, "/http/request/referrer")
+            request["referrer"] = self.redacted(redactor.url, referrer, "/http/request/referrer")
+        content_type = found.get("content-type")
+        if content_type:
+            request["content_type"] = self._wire(content_type, "/http/request/content_type")
+        size = found.get("content-length")
+        if size and size.isascii() and size.isdigit() and len(size) < 16:
+            request["body_size"] = int(size)
+        elif self.received_bytes is not None:
+            request["body_size"] = self.received_bytes
+        headers = {}
+        for name, clean in self.policy.request_captured.items():
+            value = found.get(name)
+            if value:
+                pointer = f"/http/request/headers/{name}/0"
+                headers[name] = [self.redacted(clean, self._wire(value, pointer), pointer)]
+        if headers:
+            request["headers"] = headers
+        return request
+
+    def _response(self) -> dict[str, Any]:
+        status = self.status
+        if not status:
+            return {}
+        response: dict[str, Any] = {"status_code": status}
+        if self.reason is not None:
+            response["reason"] = self.reason
+        if self.captured is not None:
+            response["headers"] = self.captured
+        if self.content_type is not None:
+            response["content_type"] = self.content_type
+        if self.has_no_body():
+            response["body_size"] = 0
+        elif self.body_bytes is not None:
+            response["body_size"] = self.body_bytes
+        return response
+
+    def _url(self) -> dict[str, Any]:
+        redactor = self.policy.redactor
+        url: dict[str, Any] = {}
+        if self.scheme in _SCHEMES:
+            url["scheme"] = self.scheme
+        value = self.found.get("host")
+        if value:
+            host = _hosts.get(value)
+            if host is None:
+                if len(_hosts) >= _MEMO_SIZE:
+                    _hosts.clear()
+                host = _hosts[value] = split_host(wire_text(value)[0])
+            url["host"] = host[0]
+            if host[1] is not None:
+                url["port"] = host[1]
+        url["path"] = self.redacted(redactor.text, safe_path(self.path), "/url/path")
+        if self.query:
+            url["query"] = self.redacted(redactor.query, self._wire(self.query, "/url/query"), "/url/query")
+        return url
+
+    def _wire(self, value: str, pointer: str) -> str:
+        if value.isascii():
+            return value
+        text, escaped = wire_text(value)
+        if escaped:
+            self.noted().escaped.append(pointer)
+        return text
+
+    def _annotate(self, event: Event) -> None:
+        for name, value in (self.annotations or {}).items():
+            if name == "outcome":
+                event["outcome"] = {**event["outcome"], "result": value}
+            elif name == "reason":
+                event["outcome"] = {**event["outcome"], "reason": value}
+            else:
+                event[name] = value
+        event["severity"] = SEVERITY[event["level"]]

@@ -1,0 +1,86 @@
+"""What header fields mean to an audit event: which ones matter, and what their values say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from urllib.parse import quote
+
+OTHER, USER, SESSION, REQUEST_ID, CONTENT_TYPE, CONTENT_LENGTH, CACHE_CONTROL, CAPTURED = range(8)
+
+_MEMO_SIZE = 4_096
+_REASONS = {str(status.value): status.phrase for status in HTTPStatus}
+_PATH_SAFE = " /:@!$&'()*+,;=~-._%?#[]|^`{}<>\"\\"
+_PORT = re.compile(r":([0-9]{1,5})\Z")
+
+
+class HeaderKinds(dict[str | bytes, int]):
+    """Response header name, as the application spells it, to what it is; names are learnt once and looked up after.
+
+    ``_`` and ``-`` are the same in the identity headers, because several servers and proxies take one for the other.
+    """
+
+    def __init__(self, user: str, session: str, request_id: str, captured: Iterable[str]) -> None:
+        super().__init__()
+        self._known = {name.lower(): CAPTURED for name in captured} | {
+            "content-type": CONTENT_TYPE,
+            "content-length": CONTENT_LENGTH,
+            "cache-control": CACHE_CONTROL,
+            request_id.lower(): REQUEST_ID,
+            user.lower().replace("_", "-"): USER,
+            session.lower().replace("_", "-"): SESSION,
+        }
+
+    def __missing__(self, name: str | bytes) -> int:
+        text = (name.decode("latin-1") if isinstance(name, bytes) else str(name)).strip().lower()
+        kind = self._known.get(text, OTHER)
+        if kind == OTHER and self._known.get(text.replace("_", "-")) in (USER, SESSION):
+            kind = self._known[text.replace("_", "-")]
+        if len(self) < _MEMO_SIZE:
+            self[name] = kind
+        return kind
+
+
+def shared_cache_may_keep(cache_control: str) -> bool:
+    """Whether a cache for several users may store the response (RFC 9111 §3, §5.2.2)."""
+    directives = {part.strip().partition("=")[0].lower() for part in cache_control.split(",")}
+    if directives & {"private", "no-store"}:
+        return False
+    return bool(directives & {"public", "s-maxage", "max-age"}) and "max-age=0" not in cache_control.lower()
+
+
+def split_host(value: str) -> tuple[str, int | None]:
+    """A Host header's name and port (RFC 9110 §7.2); brackets of an IPv6 address are taken off."""
+    port = _PORT.search(value)
+    name = value[: port.start()] if port else value
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
+    elif ":" in name:  # an IPv6 address without brackets has no port
+        return value.lower()[:255], None
+    number = int(port[1]) if port else None
+    return name.lower()[:255], number if number is None or number <= 65_535 else None
+
+
+def split_status(line: str) -> tuple[int, str | None]:
+    """Code and reason of a WSGI status line (PEP 3333); the reason only where it is not the registered one."""
+    code, _, reason = str(line).partition(" ")
+    if not (code.isascii() and code.isdigit() and len(code) <= 3):
+        return 0, str(line)[:128]
+    return int(code), reason[:128] if reason and reason != _REASONS.get(code) else None
+
+
+def safe_path(path: str) -> str:
+    """A path as printable ASCII: whatever else is in it is percent-encoded (RFC 3986 §2.1), so that no log is forged.
+
+    `path` is decoded text; bytes that are not UTF-8 come as surrogates, or as latin-1 text re-encoded by the shell.
+    """
+    if path.isascii() and path.isprintable():
+        return path
+    return quote(
+        path.encode("utf-8", "surrogateescape" if _only_escapes(path) else "backslashreplace"), safe=_PATH_SAFE
+    )
+
+
+def _only_escapes(path: str) -> bool:
+    return not any("\ud800" <= c <= "\udfff" and not "\udc80" <= c <= "\udcff" for c in path)

@@ -1,0 +1,329 @@
+"""The journal of one process: every event is one line in the process's own append-only file.
+
+1. When `append` returns, the kernel has the whole line: it survives the death of the process, however it comes.
+2. When `sync` returns and durability is "disk", all that was appended before is on stable storage, as far as the
+   device keeps its word: it survives the death of the machine. One thread syncs for all that wait.
+3. When `append` raises, the event is in no file, and the next call tries again. Numbers (`seq`) go up by one for
+   every line written, over all files of a writer; an event that was not written uses none up.
+4. A file that had any error is abandoned and never written again, least of all synced again: after a failed fsync the
+   kernel may call pages clean that never reached the disk (PostgreSQL wiki, "Fsync Errors"). The event goes to a new
+   file, once; with it go all lines not known to be on disk, which are kept in memory until they are. So a line may
+   stand in two files of a writer, byte for byte.
+5. A file is full by size or age. The old file stays, locked and in use, until the new one holds a line. A file that was
+   removed or moved away is noticed within a second of the next event and replaced; what it held went with it.
+6. Constructing does no I/O. There is no thread, and no lock shared with another process.
+7. A forked child is a new writer with a new file. It lets go of the parent's file without the parent noticing.
+8. A signal handler may append and sync in the middle of an append: see the two comments that speak of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from auditmw.journal.error import JournalError
+from auditmw.journal.forks import renew_after_fork
+from auditmw.journal.frame import seal
+from auditmw.journal.livefile import LiveFile, short_write
+
+_UPKEEP_SECONDS = 1.0
+_AT_ONCE = float("-inf")
+_NO_FILE = -1  # as a descriptor: a write to it fails, and after a failed write the event goes to a new file
+
+# How much is kept in memory for rule 4. A disk that has not taken this much takes no more.
+_MAX_UNSYNCED_BYTES = 16 * 1024 * 1024
+
+
+class Journal:
+    """Appends events to `directory`/journal. Safe for threads, greenlets, forks and signal handlers.
+
+    `durability`: what `sync` waits for: "os" for nothing, "disk" for stable storage.
+    `rotate_bytes`, `rotate_seconds`: a new file is begun when the current one is that large or that old.
+    `clock`: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        durability: Literal["os", "disk"] = "os",
+        rotate_bytes: int = 16 * 1024 * 1024,
+        rotate_seconds: float = 3600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if durability not in ("os", "disk"):
+            raise ValueError(f"expected durability 'os' or 'disk', not {durability!r}")
+        if not rotate_bytes > 0:
+            raise ValueError(f"expected rotate_bytes above 0, not {rotate_bytes!r}")
+        if not rotate_seconds > 0:
+            raise ValueError(f"expected rotate_seconds above 0, not {rotate_seconds!r}")
+        # Absolute, because a daemon changes its working directory after it was configured.
+        self._directory = os.path.abspath(os.fsdecode(directory))
+        self._disk = durability == "disk"
+        self._rotate_bytes = rotate_bytes
+        self._rotate_seconds = rotate_seconds
+        self._clock = clock
+        self._begin()
+        renew_after_fork(self)
+
+    def _begin(self) -> None:
+        self._lock = threading.RLock()
+        self._synced_or_failed = threading.Condition(self._lock)
+        self._writer = new_writer_id()
+        self._file: LiveFile | None = None  # the last one opened; locked until the next one holds a line
+        self._fd = _NO_FILE  # its descriptor, unless the next event is to go to a new file
+        self._seq = 0
+        self._bytes = 0
+        self._number = 0  # of the last file
+        self._opened_at = 0.0
+        self._rotate_at = 0  # the value of _bytes at which the file is full
+        self._upkeep_at = _AT_ONCE
+        self._unsynced: list[bytes] = []  # the lines of rule 4
+        self._unsynced_bytes = 0
+        self._synced_seq = 0
+        self._syncing: LiveFile | None = None
+        self._syncing_thread = 0
+        self._no_sync_until = _AT_ONCE
+        self._counts = {"opened": 0, "rotated": 0, "abandoned": 0, "vanished": 0}
+        self._last_error: JournalError | None = None
+        self._last_error_at: float | None = None
+
+    def renew_in_child(self) -> None:
+        """Start as a new writer in a forked child; the parent's file, lock and numbers stay the parent's."""
+        for file in (self._file, self._syncing):
+            if file is not None:
+                file.close()
+        self._begin()
+
+    @property
+    def writer(self) -> str:
+        """The name that this process's files begin with."""
+        return self._writer
+
+    @property
+    def path(self) -> Path | None:
+        """The file that is being written, if any."""
+        file = self._file
+        return None if file is None or self._fd == _NO_FILE else Path(file.path)
+
+    def append(self, body: bytes) -> None:
+        """Write one event, a JSON object of at least one member without a raw line feed.
+
+        Raises JournalError when it could not be written, ValueError when `body` is no such thing.
+        """
+        with self._lock:
+            if self._clock() >= self._upkeep_at:
+                self._upkeep()
+            seq = self._seq + 1
+            line = seal(body, seq)
+            # A signal handler may have appended while this thread sealed. From here to the write none can run: CPython
+            # looks for signals after calls and on backward jumps, and there is none.
+            while self._seq >= seq:
+                seq = self._seq + 1
+                line = seal(body, seq)
+            self._seq = seq
+            try:
+                written = os.write(self._fd, line)
+            except OSError as error:
+                self._write_elsewhere(line, error)
+            else:
+                if written == len(line):
+                    self._bytes += written
+                else:
+                    self._write_elsewhere(line, short_write(written, line), written)
+            if self._bytes >= self._rotate_at:
+                self._upkeep_at = _AT_ONCE
+            if self._disk:
+                self._hold(line)
+
+    def sync(self) -> None:
+        """Wait until all that was appended is on stable storage, if durability is "disk". Raises JournalError."""
+        if not self._disk:
+            return
+        with self._lock:
+            wanted, failures = self._seq, 0
+            while self._synced_seq < min(wanted, self._seq):  # the second only becomes less in a forked child
+                if self._syncing is not None and self._syncing_thread != threading.get_ident():
+                    self._synced_or_failed.wait()
+                    continue
+                if failures > 1:
+                    self._no_sync_until = self._clock() + _UPKEEP_SECONDS
+                if self._clock() < self._no_sync_until:  # let not every request wait for a disk that just failed
+                    raise self._again()
+                failures += not self._flush()
+
+    def close(self) -> None:
+        """Let go of the file; a later `append` would begin another. Raises JournalError as `sync` does."""
+        with self._lock:
+            try:
+                self.sync()
+            finally:
+                self._dispose(self._file)
+                self._file, self._fd = None, _NO_FILE
+
+    def stats(self) -> dict[str, Any]:
+        """Return what this process has written, in this writer's life: counts, bytes, the last error. Never waits."""
+        path = self.path
+        return {
+            "writer": self._writer,
+            "file": None if path is None else str(path),
+            "seq": self._seq,
+            "bytes": self._bytes,
+            **{f"files_{what}": count for what, count in self._counts.items()},
+            "last_error": None if self._last_error is None else str(self._last_error),
+            "last_error_at": self._last_error_at,  # seconds since the epoch
+        }
+
+    def _upkeep(self) -> None:
+        """Before an event, once a second or when the file is full: does the file still do?"""
+        now = self._clock()
+        self._upkeep_at = now + _UPKEEP_SECONDS
+        file = self._file
+        if file is None or self._fd == _NO_FILE:
+            return
+        if not file.is_in_place():
+            self._counts["vanished"] += 1
+            self._leave(file, OSError(errno.ENOENT, "was removed or moved away while it was written"))
+        elif self._is_full(now) and not self._unsynced:
+            self._fd = _NO_FILE
+        elif self._unsynced_bytes >= _MAX_UNSYNCED_BYTES:
+            self.sync()
+
+    def _is_full(self, now: float) -> bool:
+        return self._bytes >= self._rotate_at or now - self._opened_at >= self._rotate_seconds
+
+    def _leave(self, file: LiveFile, error: OSError) -> None:
+        """Write to this file no more. It stays locked until the next one is open: the writer still lives."""
+        file.sound = False
+        self._fd = _NO_FILE
+        self._note(error, file.path)
+
+    def _abandon(self, file: LiveFile, error: OSError) -> None:
+        self._counts["abandoned"] += 1
+        self._leave(file, error)
+
+    def _note(self, error: OSError, path: str) -> JournalError:
+        self._last_error = JournalError.of(error, path)
+        self._last_error_at = time.time()
+        return self._last_error
+
+    def _write_elsewhere(self, line: bytes, error: OSError, torn: int = 0) -> None:
+        """After a failed write, of which the file took `torn` bytes: write the line to a new file."""
+        file, seq = self._file, self._seq
+        if file is not None and self._fd != _NO_FILE:
+            file.cut(torn)
+            self._abandon(file, error)
+        try:
+            self._open(line)
+        except OSError as failure:
+            noted = self._note(failure, self._directory)
+            if not self._resume(line):
+                self._seq -= self._seq == seq  # unless a signal handler has used the next one
+                raise noted from failure
+
+    def _open(self, line: bytes = b"") -> None:
+        """Begin a new file with the un-synced lines and `line`. When it raises OSError, nothing has changed."""
+        file = LiveFile.create(self._directory, self._writer, self._number + 1, durable=self._disk)
+        data = b"".join((*self._unsynced, line))
+        try:
+            file.fill(data)
+        except BaseException:
+            file.discard()
+            raise
+        old, self._file, self._fd, self._number = self._file, file, file.fd, file.number
+        self._counts["opened"] += 1
+        if old is not None:
+            self._counts["rotated"] += old.sound
+            self._dispose(old)
+        self._opened_at = self._clock()
+        self._upkeep_at = self._opened_at + _UPKEEP_SECONDS
+        self._rotate_at = self._bytes + self._rotate_bytes
+        self._bytes += len(data)
+
+    def _resume(self, line: bytes) -> bool:
+        """Go on with a full file when there can be no new one (too many open files, say); try again an eighth later."""
+        file = self._file
+        if file is None or not file.sound:
+            return False
+        try:
+            file.append(line)
+        except OSError as error:
+            self._abandon(file, error)
+            return False
+        self._fd = file.fd
+        self._bytes += len(line)
+        self._rotate_at = self._bytes + self._rotate_bytes // 8 + 1
+        return True
+
+    def _dispose(self, file: LiveFile | None) -> None:
+        if file is not None and file is not self._syncing:  # else the thread that syncs it closes it
+            file.close()
+
+    def _hold(self, line: bytes) -> None:
+        """Keep a line until it is known to be on disk."""
+        self._unsynced.append(line)
+        self._unsynced_bytes += len(line)
+        if self._unsynced_bytes >= _MAX_UNSYNCED_BYTES:
+            self._upkeep_at = _AT_ONCE
+
+    def _flush(self) -> bool:
+        """Sync the file once and forget the lines that are on disk now; False when there was an error."""
+        if self._fd == _NO_FILE or self._syncing is not None:
+            # Either the file was left; or this is a signal handler in the middle of this thread's own sync, whose
+            # outcome nobody knows yet: of two syncs of a file, only one is told of an error. A new file is right for both.
+            try:
+                self._open()
+            except OSError as error:
+                self._note(error, self._directory)
+                return False
+        file, count, last = self._file, len(self._unsynced), self._seq
+        assert file is not None  # noqa: S101 - there is a descriptor
+        full = self._is_full(self._clock())
+        error = self._fdatasync(file, alone=full)
+        if file is not self._file or self._fd == _NO_FILE:
+            return True  # it was left meanwhile, so the lines go, or went, to the next one
+        if error is not None:
+            self._abandon(file, error)
+            return False
+        self._synced_seq = last
+        self._unsynced_bytes -= sum(map(len, self._unsynced[:count]))
+        del self._unsynced[:count]
+        if full:
+            self._fd = _NO_FILE
+        return True
+
+    def _fdatasync(self, file: LiveFile, *, alone: bool) -> OSError | None:
+        """Sync the file while other threads append to it, or wait if `alone`."""
+        lock, done = self._lock, self._synced_or_failed
+        self._syncing, self._syncing_thread = file, threading.get_ident()
+        if not alone:
+            lock.release()
+        try:
+            os.fdatasync(file.fd)
+        except OSError as error:
+            return error
+        finally:
+            if not alone:
+                lock.acquire()
+            self._syncing = None
+            done.notify_all()
+            if file is not self._file:
+                file.close()
+        return None
+
+    def _again(self) -> JournalError:
+        """The last error anew, for one more thread."""
+        last = self._last_error
+        if last is None:
+            return JournalError(errno.EIO, "the disk does not take what was written", self._directory)
+        return JournalError(last.errno, last.strerror, last.filename)
+
+
+def new_writer_id() -> str:
+    """Return a name that sorts by time and that no other process, fork or instance has: 48 bits of ms, 32 random."""
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(4).hex()}"

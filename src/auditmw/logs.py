@@ -1,0 +1,86 @@
+"""The request's context in ordinary logs, and a logger whose events are audit events.
+
+Nothing is bound per request: the one ContextVar is read when a line is logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from auditmw.context import current, write_event
+
+_LEVELS = {"warn": "warning", "exception": "error", "fatal": "critical", "msg": "info", "log": "info", "notset": "info"}
+_NAMES = ("trace_id", "request_id", "user_id", "session_id")
+
+EventDict = MutableMapping[str, Any]
+
+
+def add_context(logger: Any, method_name: str, event_dict: EventDict) -> EventDict:
+    """A structlog processor that adds `trace_id`, `request_id`, `user_id` and `session_id` where the line has none."""
+    context = current()
+    if context is not None:
+        for name in _NAMES:
+            value = getattr(context, name)
+            if value is not None:
+                event_dict.setdefault(name, value)
+    return event_dict
+
+
+class ContextFilter(logging.Filter):
+    """Filter for a stdlib handler: gives every record the attributes that `add_context` adds, ``-`` where unknown."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the attributes; lets every record pass."""
+        context = current()
+        for name in _NAMES:
+            if not hasattr(record, name):
+                setattr(record, name, getattr(context, name, None) or "-")
+        return True
+
+
+def to_journal(logger: Any, method_name: str, event_dict: EventDict) -> EventDict:
+    """A structlog processor that writes the line as an audit event too, and passes it on.
+
+    Put it before the processors that format; `exc_info` becomes the event's ``error``.
+    """
+    said = {
+        key: value for key, value in event_dict.items() if key not in ("event", "exc_info", "timestamp", "stack_info")
+    }
+    level = str(said.pop("level", method_name)).lower()
+    error = _exception(event_dict.get("exc_info"))
+    write_event(
+        str(event_dict.get("event", "")), {"level": _LEVELS.get(level, level), **said}, error=error, format="structlog"
+    )
+    return event_dict
+
+
+def get_logger(**initial_values: Any) -> Any:
+    """A structlog logger whose events go to the journal with the request's context, and nowhere else.
+
+    The first argument of `info` and its like is the event's name; keyword arguments are those of `auditmw.record`.
+    """
+    return structlog.wrap_logger(
+        None,
+        processors=[structlog.contextvars.merge_contextvars, to_journal, _drop],
+        wrapper_class=structlog.BoundLogger,
+        context_class=dict,
+        cache_logger_on_first_use=True,
+        **initial_values,
+    )
+
+
+def _drop(logger: Any, method_name: str, event_dict: EventDict) -> EventDict:
+    raise structlog.DropEvent
+
+
+def _exception(exc_info: Any) -> BaseException | None:
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple):
+        return exc_info[1] if len(exc_info) == 3 else None
+    return sys.exception() if exc_info else None

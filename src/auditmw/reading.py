@@ -1,0 +1,25 @@
+"""Reading an audit directory back: dicts in time order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import orjson
+
+from auditmw.event import Event
+from auditmw.journal import Damage, read_events
+
+
+def read(directory: str | os.PathLike[str], *, on_damage: Callable[[Damage], None] | None = None) -> Iterator[Event]:
+    """The events of an audit directory, in time order, each once.
+
+    Damaged lines are left out, copied to ``DIR/quarantine`` and told to `on_damage`. A request whose process died has
+    the outcome ``unknown``, reason ``process_died``, where intent records are on. Raises FileNotFoundError when there is
+    no such directory.
+    """
+    if not os.path.isdir(directory):
+        raise FileNotFoundError(
+            f"expected an audit directory, not {os.fspath(directory)!r}; is it the one given to Audit?"
+        )
+    return read_events(directory, loads=orjson.loads, on_damage=on_damage)

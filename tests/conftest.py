@@ -1,0 +1,59 @@
+"""What every test file shares: the schema as a judge, and the marker for real servers."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+
+SCHEMA = Path(__file__).parent.parent / "src" / "auditmw" / "event.schema.json"
+ADMIN_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+
+# What ``@pytest.mark.needs(...)`` may name, and how to install it. A name without an entry here is a Python module
+# that ``pip install NAME`` brings.
+PROGRAMS = {"nginx": "apt-get install nginx-light"}
+
+
+def missing(name: str) -> str | None:
+    """Nothing when ``name`` is here, else the sentence that says how to install it."""
+    if name in PROGRAMS:
+        return None if shutil.which(name, path=ADMIN_PATH) else f"{name} is not installed: {PROGRAMS[name]}"
+    return None if importlib.util.find_spec(name) else f"{name} is not installed: pip install {name}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips a test whose server is missing, by name; under AUDITMW_REQUIRE=all it fails instead."""
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            sentence = missing(name)
+            if sentence and os.environ.get("AUDITMW_REQUIRE") == "all":
+                pytest.fail(sentence, pytrace=False)
+            if sentence:
+                pytest.skip(sentence)
+
+
+@pytest.fixture(scope="session")
+def event_validator() -> Draft202012Validator:
+    """The published schema, with the checks of date-time and json-pointer formats."""
+    schema = json.loads(SCHEMA.read_text())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema, format_checker=FormatChecker())
+
+
+@pytest.fixture(scope="session")
+def check_event(event_validator: Draft202012Validator) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A function that returns the event when it is valid, and else fails with every error and its place."""
+
+    def check(event: dict[str, Any]) -> dict[str, Any]:
+        errors = [f"{error.json_path}: {error.message}" for error in event_validator.iter_errors(event)]
+        assert errors == [], f"not a valid event: {json.dumps(event)}"
+        return event
+
+    return check

@@ -1,0 +1,319 @@
+"""The rules of docs/architecture.md, executed: who may import whom, how big things may get, what an import costs."""
+
+import ast
+import graphlib
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src" / "auditmw"
+MODULE_LINES, FUNCTION_LINES, NESTING = 400, 50, 4
+VAGUE_NAMES = {"util", "utils", "helper", "helpers", "common", "misc", "base", "core", "manager", "managers"}
+CORE_DEPENDENCIES = {"orjson", "structlog", "asgiref", "werkzeug"}
+# What `import auditmw` must not load, whatever is installed.
+ABSENT_AFTER_IMPORT = {
+    *("flask", "flask_login", "django", "starlette", "fastapi", "httpx", "click", "rich", "trio", "duckdb"),
+    *("gunicorn", "uvicorn", "gevent", "auditmw.contrib", "auditmw.cli"),
+}
+
+
+class Row(NamedTuple):
+    """What a module may import beside the standard library and its own package: of auditmw, and of others.
+
+    asyncio is one of the others: an app may run on trio, so nothing that requests pass through may depend on it.
+    (`import auditmw` does load it, because asgiref and structlog do.)
+    """
+
+    ours: frozenset[str]
+    others: frozenset[str]
+
+
+def row(ours: str = "", others: str = "") -> Row:
+    return Row(frozenset(ours.split()), frozenset(others.split()))
+
+
+FIVE = "event trace peer identity redact"
+PUBLIC_API = "auditmw"
+# A package's row is that of all its modules; a module's own row goes before its package's.
+TABLE = {
+    "event": row(others="orjson"),
+    "trace": row(),
+    "peer": row(),
+    "identity": row(),
+    "redact": row(),
+    "exchange": row(FIVE),
+    "journal": row(),
+    "audit": row("exchange journal " + FIVE),
+    "context": row("exchange audit"),
+    "logs": row("context", "structlog"),
+    "wsgi": row("audit context exchange"),
+    "asgi": row("audit context exchange"),
+    PUBLIC_API: row("audit context logs wsgi asgi journal identity"),
+    "contrib": row(PUBLIC_API),
+    "contrib.flask": row(PUBLIC_API, "flask flask_login werkzeug"),
+    "contrib.django": row(PUBLIC_API, "django asgiref"),
+    "contrib.starlette": row(PUBLIC_API, "starlette"),
+    "contrib.httpx": row(PUBLIC_API, "httpx"),
+    "cli": row("*", "click rich orjson flask werkzeug waitress httpx"),
+    "__main__": row("cli"),
+}
+
+
+def none_of(violations: Iterable[str]) -> None:
+    found = list(violations)
+    if found:
+        pytest.fail("\n".join(found), pytrace=False)
+
+
+def modules() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def dotted_name(path: Path) -> str:
+    """The name below `auditmw.`: `journal.frame`, `contrib` for the package's own file, `auditmw` for the root's."""
+    parts = list(path.relative_to(SOURCE).with_suffix("").parts)
+    if parts[-1] == "__init__":
+        parts.pop()
+    return ".".join(parts) or PUBLIC_API
+
+
+def row_name(module: str) -> str | None:
+    """The most exact row that a module has."""
+    while module:
+        if module in TABLE:
+            return module
+        module = module.rpartition(".")[0]
+    return None
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imported_names(path: Path) -> Iterator[tuple[int, str]]:
+    """Every absolute dotted name that a module imports, at any depth and under TYPE_CHECKING too, with its line."""
+    package = ["auditmw", *path.relative_to(SOURCE).parent.parts]
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and called_name(node) in {"import_module", "__import__"}:
+            # A name that is made at run time cannot be checked, so there are none.
+            assert isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno}: import of a computed name"
+            yield node.lineno, str(node.args[0].value)
+
+
+def called_name(call: ast.Call) -> str:
+    return getattr(call.func, "attr", getattr(call.func, "id", ""))
+
+
+def our_module(name: str) -> str:
+    """The module below `auditmw.` that an imported dotted name stands for: a module, or a name inside of one."""
+    parts = name.split(".")[1:]
+    while parts:
+        place = SOURCE.joinpath(*parts)
+        if place.with_suffix(".py").exists() or place.is_dir():
+            return ".".join(parts)
+        parts.pop()
+    return PUBLIC_API
+
+
+def import_violations(path: Path) -> Iterator[str]:
+    name = row_name(dotted_name(path))
+    if name is None:
+        yield f"{path.relative_to(ROOT)}: has no row in the import table"
+        return
+    allowed = TABLE[name]
+    for line, imported in imported_names(path):
+        top = imported.partition(".")[0]
+        if top == "auditmw":
+            target = row_name(our_module(imported))
+            fine = target == name or target in allowed.ours or "*" in allowed.ours
+        else:
+            fine = top in (sys.stdlib_module_names - {"asyncio"}) | allowed.others
+        if not fine:
+            yield f"{path.relative_to(ROOT)}:{line}: {name} may not import {imported}"
+
+
+def test_every_module_imports_only_what_its_row_of_the_table_allows():
+    none_of(violation for path in modules() for violation in import_violations(path))
+
+
+def test_every_row_of_the_import_table_has_its_module():
+    none_of(name for name in TABLE if name not in {dotted_name(path) for path in modules()})
+
+
+def test_the_import_table_has_no_cycle():
+    graphlib.TopologicalSorter({name: allowed.ours for name, allowed in TABLE.items()}).prepare()
+
+
+def test_the_core_uses_the_four_dependencies_and_no_more():
+    used = {
+        other for name, allowed in TABLE.items() if not name.startswith(("contrib", "cli")) for other in allowed.others
+    }
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {re.match(r"[\w-]+", line)[0] for line in declared} == CORE_DEPENDENCIES
+    assert used <= CORE_DEPENDENCIES
+
+
+def public_names() -> set[str]:
+    """`auditmw.__all__`, read and not run."""
+    for node in parse(SOURCE / "__init__.py").body:
+        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "__all__" for target in node.targets):
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def api_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The names of auditmw itself that a module uses: `from auditmw import X` and `auditmw.X`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "auditmw":
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "auditmw":
+            yield node.lineno, node.attr
+
+
+def test_contrib_uses_only_public_names():
+    allowed = {*public_names(), "contrib"}
+    private = [
+        f"{path.relative_to(ROOT)}:{line}: auditmw.{name} is not public"
+        for path in modules()
+        if dotted_name(path).startswith("contrib")
+        for line, name in api_names(parse(path))
+        if name not in allowed
+    ]
+    none_of(private)
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def lines_without_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    total = function.end_lineno - function.lineno + 1
+    if ast.get_docstring(function) is None:
+        return total
+    docstring = function.body[0]
+    return total - (docstring.end_lineno - docstring.lineno + 1)
+
+
+BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match)
+SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
+def nesting(node: ast.AST, depth: int = 0) -> int:
+    """How deep if, for, while, with, try and match stand in one another; an elif is as deep as its if."""
+    deepest = depth
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, SCOPES):
+            deeper = isinstance(child, BLOCKS) and not is_elif(node, child)
+            deepest = max(deepest, nesting(child, depth + deeper))
+    return deepest
+
+
+def is_elif(parent: ast.AST, child: ast.AST) -> bool:
+    """`elif` and `else: if` give the same tree; only the column tells them apart."""
+    if not isinstance(parent, ast.If) or parent.orelse != [child] or not isinstance(child, ast.If):
+        return False
+    return child.col_offset == parent.col_offset
+
+
+@pytest.mark.parametrize(
+    ("code", "depth"),
+    [
+        pytest.param("def f():\n return 1", 0, id="nothing"),
+        pytest.param("def f():\n if a:\n  for b in c:\n   d()", 2, id="if, for"),
+        pytest.param("def f():\n if a:\n  b()\n elif c:\n  d()\n elif e:\n  g()", 1, id="elif"),
+        pytest.param("def f():\n if a:\n  b()\n else:\n  if c:\n   d()", 2, id="if in else"),
+        pytest.param("def f():\n try:\n  a()\n except E:\n  with b:\n   c()", 2, id="with in except"),
+        pytest.param("def f():\n if a:\n  def g():\n   if b:\n    c()", 1, id="inner function"),
+    ],
+)
+def test_nesting_is_counted_as_documented(code, depth):
+    assert nesting(ast.parse(code).body[0]) == depth
+
+
+def size_violations(path: Path) -> Iterator[str]:
+    where = path.relative_to(ROOT)
+    length = len(path.read_text(encoding="utf-8").splitlines())
+    if length >= MODULE_LINES:
+        yield f"{where}: {length} lines"
+    for function in functions(parse(path)):
+        if (length := lines_without_docstring(function)) >= FUNCTION_LINES:
+            yield f"{where}:{function.lineno}: {function.name} has {length} lines"
+        if (depth := nesting(function)) >= NESTING:
+            yield f"{where}:{function.lineno}: {function.name} is nested {depth} deep"
+
+
+def test_modules_functions_and_nesting_stay_below_their_ceilings():
+    none_of(violation for path in modules() for violation in size_violations(path))
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    everywhere = [
+        path for folder in ("src", "tests", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py")
+    ]
+    none_of(str(path) for path in everywhere if VAGUE_NAMES & {path.stem.strip("_"), path.parent.name})
+
+
+def undocumented(path: Path) -> Iterator[str]:
+    tree = parse(path)
+    where = path.relative_to(ROOT)
+    if not ast.get_docstring(tree):
+        yield f"{where}: no docstring"
+    yield from (f"{where}:{node.lineno}: {node.name} has no docstring" for node in public_definitions(tree.body))
+
+
+def public_definitions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    """The public functions, classes and methods of a module's or a class's body that lack a docstring."""
+    for node in body:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        if not ast.get_docstring(node) and not is_overload(node):
+            yield node
+        if isinstance(node, ast.ClassDef):
+            yield from public_definitions(node.body)
+
+
+def is_overload(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    return any(getattr(item, "attr", getattr(item, "id", "")) in {"overload", "setter"} for item in node.decorator_list)
+
+
+def test_every_public_module_class_and_function_has_a_docstring():
+    none_of(missing for path in modules() for missing in undocumented(path))
+
+
+# Runs in an interpreter of its own. The audit hook (PEP 578) sees what no look at the result could: a file that
+# was opened and closed again, a thread that has ended. Code is read through `open` too: .py, .pyc and .so are that.
+IMPORT_PROBE = """
+import json, sys
+opened, started = [], []
+def watch(event, arguments):
+    if event == "open" and not str(arguments[0]).endswith((".py", ".pyc", ".so")):
+        opened.append(str(arguments[0]))
+    elif event in {"_thread.start_new_thread", "_thread.start_joinable_thread", "subprocess.Popen", "os.fork",
+                   "socket.__new__", "signal.signal", "os.putenv"}:
+        started.append(event)
+sys.addaudithook(watch)
+import auditmw
+print(json.dumps({"opened": opened, "started": started, "loaded": sorted(sys.modules)}))
+"""
+
+
+def test_importing_auditmw_loads_no_framework_opens_nothing_and_starts_nothing():
+    done = subprocess.run([sys.executable, "-c", IMPORT_PROBE], capture_output=True, text=True, check=True, timeout=60)
+    seen = json.loads(done.stdout)
+    assert seen["opened"] == []
+    assert seen["started"] == []
+    assert ABSENT_AFTER_IMPORT & set(seen["loaded"]) == set()

@@ -1,0 +1,241 @@
+"""Every row of the scenario table, bare and wrapped: the server sees the same, and the journal has the right event."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from wsgiref.validate import validator
+
+import pytest
+
+import auditmw
+import journal_files
+from players import OURS, Recording, play_asgi, play_wsgi
+from scenarios import ABSENT, ANYTHING, PRESENT, SCENARIOS, Scenario
+
+TOKEN = re.compile(r"\A[A-Za-z0-9._~:/+=@-]{1,128}\Z")
+Check = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def rows(protocol: str) -> list[Any]:
+    return [pytest.param(row, id=row.id) for row in SCENARIOS if getattr(row, protocol)]
+
+
+def asgi_rows() -> list[Any]:
+    return [pytest.param(row, loop, id=f"{row.id}-{loop}") for row in SCENARIOS if row.asgi for loop in row.loops]
+
+
+@pytest.fixture
+def audit_for(tmp_path: Path) -> Iterator[Callable[[Scenario], auditmw.Audit]]:
+    made: list[auditmw.Audit] = []
+
+    def make(row: Scenario, name: str = "audit") -> auditmw.Audit:
+        made.append(auditmw.Audit(tmp_path / name, service="shop", **row.options))
+        return made[-1]
+
+    yield make
+    for audit in made:
+        audit.close()
+
+
+def wrapped(row: Scenario, shell: Any, audit: auditmw.Audit) -> Callable[[Any], Any]:
+    def wrap(app: Any) -> Any:
+        for _ in range(row.times_wrapped):
+            app = shell(app, audit)
+        return app
+
+    return wrap
+
+
+# ---------------------------------------------------------------------------------------------------- the two players
+
+
+@pytest.mark.parametrize("row", rows("wsgi"))
+def test_a_wsgi_server_sees_the_same_and_the_event_is_right(row, audit_for, tmp_path, check_event):
+    audit = audit_for(row)
+    bare = play_wsgi(row.wsgi, row.client)
+    recording = play_wsgi(
+        row.wsgi, row.client, wrapped(row, auditmw.WSGIAudit, audit), lambda: written(tmp_path / "audit")
+    )
+    assert recording.view() == bare.view()
+    raised_as_told(row, recording)
+    if row.same_object:
+        assert recording.result is recording.returned
+    check_events(row, recording, journal_files.events(tmp_path / "audit"), "wsgi", check_event)
+    check_health(row, audit)
+
+
+@pytest.mark.parametrize(("row", "loop"), asgi_rows())
+def test_an_asgi_server_sees_the_same_and_the_event_is_right(row, loop, audit_for, tmp_path, check_event):
+    audit = audit_for(row)
+    bare = play_asgi(row.asgi, row.client, loop=loop)
+    wrap = wrapped(row, auditmw.ASGIAudit, audit)
+    recording = play_asgi(row.asgi, row.client, wrap, lambda: written(tmp_path / "audit"), loop)
+    assert recording.view() == bare.view()
+    raised_as_told(row, recording)
+    if row.client.scope_type not in {"http", "websocket"}:
+        assert all(passed is given for passed, given in zip(recording.passed, recording.given, strict=True))
+    check_events(row, recording, journal_files.events(tmp_path / "audit"), "asgi", check_event)
+    check_health(row, audit)
+
+
+@pytest.mark.parametrize("row", [param for param in rows("wsgi") if param.values[0].asgi])
+def test_both_protocols_write_the_same_event(row, audit_for, tmp_path):
+    play_wsgi(row.wsgi, row.client, wrapped(row, auditmw.WSGIAudit, audit_for(row, "wsgi")))
+    play_asgi(row.asgi, row.client, wrapped(row, auditmw.ASGIAudit, audit_for(row, "asgi")))
+    by_wsgi, by_asgi = ([comparable(e) for e in journal_files.events(tmp_path / name)] for name in ("wsgi", "asgi"))
+    assert by_wsgi == by_asgi
+
+
+CONFORMING = [
+    "list",
+    "list of several chunks",
+    "tuple",
+    "generator",
+    "generator of empty chunks",
+    "not found",
+    "HEAD",
+    "exception before the head",
+    "exception in the middle",
+    "write",
+    "write, then a body",
+    "iterable with close",
+    "its own iterator",
+    "restarted before the head left",
+    "identify",
+    "record",
+    "client leaves a stream",
+]
+
+
+@pytest.mark.parametrize("name", CONFORMING)
+def test_the_reference_validator_accepts_the_shell_as_server_and_as_app(name, audit_for, tmp_path):
+    """wsgiref.validate inside checks how auditmw treats an app; outside it checks what a server gets."""
+    row = next(row for row in SCENARIOS if row.id == name)
+    bare = play_wsgi(row.wsgi, row.client)
+    wrap = wrapped(row, auditmw.WSGIAudit, audit_for(row))
+    recording = play_wsgi(row.wsgi, row.client, lambda app: validator(wrap(validator(app))))
+    assert type(recording.raised) is type(bare.raised), recording.raised
+    assert recording.errors.getvalue() == ""  # where the validator complains about an iterator that was not closed
+    assert [s for s in recording.steps if s[0] in {"chunk", "write"}] == [
+        s for s in bare.steps if s[0] in {"chunk", "write"}
+    ]
+    assert len(journal_files.events(tmp_path / "audit")) == 1 + len(row.more)
+
+
+# ------------------------------------------------------------------------------------------------------------- checks
+
+
+def written(directory: Path) -> int:
+    return len(journal_files.lines(directory))
+
+
+def raised_as_told(row: Scenario, recording: Recording) -> None:
+    """The row does what it says; without this a broken scenario could pass by failing early in both runs."""
+    if row.raises is None:
+        assert recording.raised is None
+    else:
+        assert isinstance(recording.raised, row.raises)
+
+
+def check_events(row: Scenario, recording: Recording, found: list[dict[str, Any]], shell: str, check: Check) -> None:
+    expected = [*row.more, *([] if row.event is None else [row.event]), *row.after]
+    assert len(found) == len(expected), found
+    for event, subset in zip(found, expected, strict=True):
+        check(event)
+        expect(event, subset)
+        assert event["source"]["kind"] == ("middleware" if subset is row.event else "app")
+        assert event["source"]["format"] == shell
+    if row.event is not None:
+        check_headers(row, recording, found[len(row.more)])
+        if not row.late:
+            check_moment(recording, len(row.more) + 1)
+
+
+def expect(event: dict[str, Any], subset: Any) -> None:
+    wrong = {path: at(event, path) for path, value in subset.items() if not agrees(at(event, path), value)}
+    assert wrong == {}, f"expected { ({path: subset[path] for path in wrong}) } in {event}"
+
+
+def agrees(actual: Any, value: Any) -> bool:
+    if value is PRESENT:
+        return actual is not ABSENT
+    return value is ANYTHING or (actual is value if value is ABSENT else bool(actual == value))
+
+
+def at(event: Any, path: str) -> Any:
+    for key in path.split("."):
+        if not isinstance(event, dict) or key not in event:
+            return ABSENT
+        event = event[key]
+    return event
+
+
+def check_headers(row: Scenario, recording: Recording, event: dict[str, Any]) -> None:
+    """Our headers: at most one of each, one request id that is the event's, and what the row says."""
+    if not any(step[0] == "head" for step in recording.steps):
+        return
+    sent = recording.headers()
+    ours = {name: [value for key, value in sent if key == name] for name in OURS}
+    assert ours["x-request-id"] == [event["request_id"]]
+    assert all(len(values) <= 1 for values in ours.values()), ours
+    assert all(TOKEN.match(value.replace("%", "")) for values in ours.values() for value in values), ours
+    for name, values in {"x-userid": [], "x-sessionid": [], **row.sends}.items():
+        if values is PRESENT:
+            assert len(ours[name]) == 1
+        elif values is not ANYTHING:
+            assert ours[name] == values
+    if ours["x-sessionid"] and row.sends.get("x-sessionid") is not ANYTHING:
+        assert ours["x-sessionid"] == [event["session"]["id"]]
+
+
+def check_moment(recording: Recording, count: int) -> None:
+    """The event was there when the last byte left, and not before."""
+    moment = moment_of_the_last_byte(recording)
+    assert all(seen < count for seen in recording.written[:moment]), (moment, recording.steps, recording.written)
+    assert all(seen >= count for seen in recording.written[moment:]), (moment, recording.steps, recording.written)
+
+
+def moment_of_the_last_byte(recording: Recording) -> int:
+    """The number of the step with which the last byte may leave the server.
+
+    A list is with the server as soon as it is returned. A stream is over when it says so, unless a Content-Length
+    tells the client earlier. An ASGI response is over with its final message.
+    """
+    kinds = [step[0] for step in recording.steps]
+    if recording.final is not None:
+        return recording.final
+    if "sendfile" in kinds or (recording.returned is not None and recording.result is recording.returned):
+        return kinds.index("returned")
+    declared = [value for name, value in recording.headers() if name == "content-length"]
+    if declared and declared[0].isdecimal() and int(declared[0]):
+        sent = 0
+        for index, step in enumerate(recording.steps):
+            sent += len(step[1]) if step[0] in {"chunk", "write"} else 0
+            if sent >= int(declared[0]):
+                return index
+    for last in ("end", "closed"):
+        if last in kinds:
+            return kinds.index(last)
+    return len(kinds) - ("returned" in kinds)
+
+
+def check_health(row: Scenario, audit: auditmw.Audit) -> None:
+    counts = {kind: count for kind, count in audit.health()["counts"].items() if kind != "exempted"}
+    assert counts == row.counted, audit.health()
+
+
+def comparable(event: dict[str, Any]) -> dict[str, Any]:
+    """An event without what must differ: ids, times, ports, the format, the trace, and lines of source code."""
+    event = {
+        key: value
+        for key, value in event.items()
+        if key not in {"id", "timestamp", "start", "duration_ns", "trace", "request_id", "source"}
+    }
+    event.get("error", {}).pop("stacktrace", None)
+    for part in ("client", "server", "url"):
+        for key in ("port", "peer_port"):
+            event.get(part, {}).pop(key, None)
+    return event
