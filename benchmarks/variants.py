@@ -68,7 +68,7 @@ def auditmw_adapter(kind: str, directory: Path) -> Any:
         app = apps.make(kind)
         FlaskAudit(app, _audit(directory))
         return app
-    settings = {"directory": str(directory), "service": "bench", "resolver": _resolver()}
+    settings = {"directory": str(directory), "service": "bench", "resolver": resolver()}
     return apps.make(kind, MIDDLEWARE=["auditmw.contrib.django.AuditMiddleware"], AUDITMW=settings)
 
 
@@ -250,10 +250,11 @@ def django_structlog(kind: str, directory: Path) -> Any:
 def _audit(directory: Path) -> Any:
     import auditmw as package
 
-    return package.Audit(directory, service="bench", resolver=_resolver())
+    return package.Audit(directory, service="bench", resolver=resolver())
 
 
-def _resolver() -> Callable[[Any], Any]:
+def resolver() -> Callable[[Any], Any]:
+    """Return a resolver that hands out the users in turn: the cost is that of asking, not of looking anybody up."""
     import auditmw as package
 
     identities = itertools.cycle([package.Identity(user, session=session) for user, session in USERS])

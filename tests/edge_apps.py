@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from http.cookies import SimpleCookie
 from typing import Any
 
 import auditmw
@@ -66,16 +65,8 @@ async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
                 return
 
 
-def cookies(*pairs: tuple[str, str]) -> str:
-    """The Cookie header that sends back what Set-Cookie headers said."""
-    jar: SimpleCookie = SimpleCookie()
-    for _, value in pairs:
-        jar.load(value)
-    return "; ".join(f"{name}={morsel.value}" for name, morsel in jar.items())
-
-
 audit = auditmw.Audit(
-    os.environ.get("AUDIT_DIRECTORY", "/nonexistent"),
+    os.environ["AUDIT_DIRECTORY"],
     service="edge",
     resolver=who,
     user_header=os.environ.get("USER_HEADER", "X-Userid"),

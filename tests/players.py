@@ -60,11 +60,17 @@ class Recording:
         return {
             "steps": [without_ours(step) for step in self.steps],
             "notes": list(self.notes),
-            "raised": (type(self.raised), str(self.raised), type(getattr(self.raised, "__context__", None))),
+            "raised": described(self.raised),
             "its own exception": self.notes.raised is None or self.raised is self.notes.raised,
             "length": len(self.result) if sized else None,
             "errors": self.errors.getvalue(),
         }
+
+
+def described(error: BaseException | None) -> tuple[Any, ...]:
+    """Type, arguments and context; trio puts addresses into the arguments of its cancellations."""
+    arguments = () if isinstance(error, trio.Cancelled) else getattr(error, "args", ())
+    return (type(error), repr(arguments), type(getattr(error, "__context__", None)))
 
 
 def as_text(value: Any) -> str:

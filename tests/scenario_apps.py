@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import tempfile
@@ -386,6 +387,52 @@ def error_page_asgi(notes: Notes) -> ASGIApp:
         except ValueError:
             await send(start(500))
             await send(body(b"sorry"))
+
+    return app
+
+
+def late_error_page_wsgi(notes: Notes) -> WSGIApp:
+    """The page is made after the except block is over: nothing tells a middleware what went wrong."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        with contextlib.suppress(ValueError):
+            raise ValueError("in the view")
+        start_response("500 Internal Server Error", list(PLAIN))
+        return [b"sorry"]
+
+    return app
+
+
+def late_error_page_asgi(notes: Notes) -> ASGIApp:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with contextlib.suppress(ValueError):
+            raise ValueError("in the view")
+        await send(start(500))
+        await send(body(b"sorry"))
+
+    return app
+
+
+def fallback_wsgi(notes: Notes) -> WSGIApp:
+    """An exception that is part of the work: a cache miss that is answered from elsewhere."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        try:
+            raise KeyError("not in the cache")
+        except KeyError:
+            start_response("200 OK", list(PLAIN))
+            return [b"hello"]
+
+    return app
+
+
+def fallback_asgi(notes: Notes) -> ASGIApp:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            raise KeyError("not in the cache")
+        except KeyError:
+            await send(start(200))
+            await send(body(b"hello"))
 
     return app
 

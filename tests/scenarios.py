@@ -378,7 +378,21 @@ ORDINARY = [
         loops=ASYNCIO,
     ),
     Scenario(
-        "exception behind a page", done(500), wsgi=apps.error_page_wsgi, asgi=apps.error_page_asgi, same_object=True
+        "exception behind a page",
+        failed(ValueError, 500, error__handled=True),
+        wsgi=apps.error_page_wsgi,
+        asgi=apps.error_page_asgi,
+        same_object=True,
+    ),
+    Scenario(
+        "exception behind a page, made later",
+        done(500),
+        wsgi=apps.late_error_page_wsgi,
+        asgi=apps.late_error_page_asgi,
+        same_object=True,
+    ),
+    Scenario(
+        "exception behind a good answer", done(200), wsgi=apps.fallback_wsgi, asgi=apps.fallback_asgi, same_object=True
     ),
     Scenario(
         "exempt path",
@@ -526,7 +540,7 @@ TOLD = [
     Scenario(
         "app sets X-Userid and identifies",
         done(actor__id="u7"),
-        sends={"x-userid": ["u7"]},
+        sends={"x-userid": ["u7"], "x-sessionid": PRESENT},
         **answers(b"hello", before=apps.identified, headers=header("X-Userid", "u8")),
         same_object=True,
     ),
@@ -572,7 +586,9 @@ WSGI_ONLY = [
     Scenario("list subclass with close", done(), wsgi=returns(apps.ClosedList)),
     Scenario("iterator", done(), wsgi=returns(lambda notes: iter([b"hel", b"lo"]))),
     Scenario("dictionary keys", done(), wsgi=returns(lambda notes: {b"hello": 1}.keys())),
-    Scenario("bytes as the body", failed(TypeError, 200), wsgi=returns(lambda notes: b"hello"), raises=TypeError),
+    Scenario(
+        "bytes as the body", {"http.response.status_code": 200}, wsgi=returns(lambda notes: b"hello"), raises=TypeError
+    ),
     Scenario("file as the body", done(size=70_000), wsgi=returns(lambda notes: apps.a_file())),
     Scenario("write", done(), wsgi=apps.writes(b"hel", b"lo")),
     Scenario("write of nothing", done(size=0), wsgi=apps.writes(b"")),
@@ -672,7 +688,7 @@ WSGI_ONLY = [
     ),
     Scenario(
         "client leaves a stream",
-        left(size=15),
+        left(size=20),
         client=Client(leaves_after=3),
         wsgi=apps.endless,
         raises=BrokenPipeError,
@@ -688,7 +704,13 @@ WSGI_ONLY = [
         "many small chunks", done(size=5000), wsgi=returns(lambda notes: apps.as_generator([b"hello", b""] * 1000))
     ),
     Scenario("early hints by wsgi.early_hints", done(), wsgi=wsgi(apps.hints_early), same_object=True),
-    Scenario("header list used again", done(actor__id="u7"), wsgi=apps.reuses_list, same_object=True),
+    Scenario(
+        "header list used again",
+        done(actor__id="u7"),
+        wsgi=apps.reuses_list,
+        sends={"x-userid": ["u7"]},
+        same_object=True,
+    ),
     Scenario("headers as a tuple", done(), wsgi=wsgi(apps.headers_as_tuple), same_object=True),
     Scenario(
         "environ changed by the app",
@@ -714,6 +736,11 @@ WSGI_ONLY = [
 
 # ASGI alone.
 ASGI_ONLY = [
+    Scenario(
+        "Content-Length reached before the last message",
+        done(),
+        asgi=sends(start(headers=header("Content-Length", "5")), body(b"hello", True), body(b"")),
+    ),
     Scenario("several bodies", done(size=9), asgi=sends(start(), body(b"hello", True), body(b"", True), body(b" you"))),
     Scenario("more_body left out", done(), asgi=sends(start(), {"type": "http.response.body", "body": b"hello"})),
     Scenario("body left out", done(size=0), asgi=sends(start(), {"type": "http.response.body"})),
@@ -879,7 +906,12 @@ ASGI_ONLY = [
         client=Client(leaves_after=0),
         asgi=asgi(apps.goes_on_after_disconnect),
     ),
-    Scenario("header list and message used again", done(actor__id="u7"), asgi=asgi(apps.reuses_message)),
+    Scenario(
+        "header list and message used again",
+        done(actor__id="u7"),
+        sends={"x-userid": ["u7"]},
+        asgi=asgi(apps.reuses_message),
+    ),
     Scenario(
         "headers as a tuple of lists",
         done(),

@@ -9,12 +9,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
 import journal_files
 import pytest
-from edge_apps import cookies
 from servers import HOST, SERVERS, AppServer, Nginx, Response, free_ports, poll
 from websockets.sync.client import connect
 
@@ -112,8 +112,11 @@ class Behind:
 
     def login(self, user: str) -> str:
         """The Cookie header of a user who has just signed in."""
-        response = self.get(f"/login/{user}")
-        return cookies(*[pair for pair in response.headers if pair[0].lower() == "set-cookie"])
+        jar: SimpleCookie = SimpleCookie()
+        for name, value in self.get(f"/login/{user}").headers:
+            if name.lower() == "set-cookie":
+                jar.load(value)
+        return "; ".join(f"{name}={morsel.value}" for name, morsel in jar.items())
 
     def logged(self, response: Response) -> dict[str, str]:
         """The access log's line of the answer."""

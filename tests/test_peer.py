@@ -80,6 +80,7 @@ def test_a_peer_that_cannot_be_shown_is_named_by_its_type():
         pytest.param(("2001:db8::/32",), V6, True, id="IPv6 network"),
         pytest.param(("0.0.0.0/0",), V6, False, id="IPv4 is not IPv6"),
         pytest.param(("::ffff:10.0.0.0/104",), "10.1.2.3", True, id="IPv4-mapped network"),
+        pytest.param(("::ffff:10.0.0.0/104",), "11.1.2.3", False, id="beside the IPv4-mapped network"),
         pytest.param(("::/0",), "10.1.2.3", False, id="all of IPv6 is not IPv4"),
         pytest.param(["10.0.0.0/8"], "10.1.2.3", True, id="a list"),
     ],
@@ -152,7 +153,7 @@ def test_one_text_means_one_thing_to_each_peer():
         pytest.param("2001:db8::1, 2001:db8:ffff::2", V6, id="IPv6 hops"),
         pytest.param(", ".join(["198.51.100.1"] * 10_000 + ["203.0.113.9"]), "203.0.113.9", id="10,000 hops"),
         pytest.param("x" * 100_000 + ",203.0.113.9", "203.0.113.9", id="100,000 characters"),
-        pytest.param("1" * 8100 + "03.0.113.9," + "10.0.0.2," * 20, "10.0.0.2", id="what is cut through is not read"),
+        pytest.param(f"1{'203.0.113.9,':<8184}10.0.0.2", "10.0.0.2", id="what is cut through is not read"),
     ],
 )
 def test_the_chain_is_believed_as_far_as_trusted_proxies_wrote_it(value, address):
@@ -175,6 +176,7 @@ def test_a_unix_hop_ends_the_walk_when_unix_sockets_are_not_trusted():
         pytest.param("a\x00b\r\né", ("a?b???",), id="unsafe characters"),
         pytest.param("x" * 3000, ("x" * 1024,), id="long entry"),
         pytest.param(",".join(map(str, range(40))), tuple(map(str, range(8, 40))), id="the right-most 32"),
+        pytest.param(",".join(map(str, range(40))) + ",", tuple(map(str, range(9, 40))), id="one of them empty"),
     ],
 )
 def test_the_whole_claimed_chain_is_kept(value, chain):
@@ -235,6 +237,7 @@ NODES = [
     pytest.param("::1", "::1", None, id="shortest"),
     pytest.param("203.0.113.9:65536", None, None, id="port too large"),
     pytest.param("203.0.113.9:123456", None, None, id="port too long"),
+    pytest.param("203.0.113.9:000080", None, None, id="port too long by zeros"),
     pytest.param("203.0.113.9:", None, None, id="empty port"),
     pytest.param("203.0.113.9:-1", None, None, id="negative port"),
     pytest.param("203.0.113.9:80:80", None, None, id="two ports"),
@@ -308,6 +311,9 @@ def test_x_real_ip_is_one_address(value, address, chain):
         pytest.param(" by=a ; for=203.0.113.9 ;", "203.0.113.9", None, ("203.0.113.9",), id="white space, empty pair"),
         pytest.param(
             "for=203.0.113.9,for=10.0.0.2", "203.0.113.9", None, ("203.0.113.9", "10.0.0.2"), id="two elements"
+        ),
+        pytest.param(
+            "for=203.0.113.9;,for=10.0.0.2", "203.0.113.9", None, ("203.0.113.9", "10.0.0.2"), id="both separators"
         ),
         pytest.param(", ,for=203.0.113.9,,", "203.0.113.9", None, ("203.0.113.9",), id="empty elements"),
         pytest.param(
@@ -515,8 +521,6 @@ def test_a_formatted_node_is_read_back(address, port):
 
 
 @settings(deadline=None)
-@given(st.text(max_size=200).filter(lambda text: '"' not in text), addresses)
+@given(st.text(max_size=200), addresses)
 def test_whatever_the_client_writes_the_address_that_the_proxy_appends_is_found(claim, address):
-    appended = f"{claim}, {address}"
-    found = client(appended, trusted=("10.0.0.0/8",), peer=PROXY, hops=1)
-    assert found.address == peer_address(address)
+    assert client(f"{claim}, {address}", hops=1).address == peer_address(address)

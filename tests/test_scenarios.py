@@ -83,10 +83,12 @@ def test_an_asgi_server_sees_the_same_and_the_event_is_right(row, loop, audit_fo
 
 @pytest.mark.parametrize("row", [param for param in rows("wsgi") if param.values[0].asgi])
 def test_both_protocols_write_the_same_event(row, audit_for, tmp_path):
-    play_wsgi(row.wsgi, row.client, wrapped(row, auditmw.WSGIAudit, audit_for(row, "wsgi")))
-    play_asgi(row.asgi, row.client, wrapped(row, auditmw.ASGIAudit, audit_for(row, "asgi")))
-    by_wsgi, by_asgi = ([comparable(e) for e in journal_files.events(tmp_path / name)] for name in ("wsgi", "asgi"))
-    assert by_wsgi == by_asgi
+    audit = audit_for(row)  # one directory, so that both have one key for pseudonyms
+    play_wsgi(row.wsgi, row.client, wrapped(row, auditmw.WSGIAudit, audit))
+    count = written(tmp_path / "audit")
+    play_asgi(row.asgi, row.client, wrapped(row, auditmw.ASGIAudit, audit))
+    found = [comparable(event) for event in journal_files.events(tmp_path / "audit")]
+    assert found[:count] == found[count:]
 
 
 CONFORMING = [
@@ -146,8 +148,10 @@ def check_events(row: Scenario, recording: Recording, found: list[dict[str, Any]
     for event, subset in zip(found, expected, strict=True):
         check(event)
         expect(event, subset)
-        assert event["source"]["kind"] == ("middleware" if subset is row.event else "app")
-        assert event["source"]["format"] == shell
+        if subset is row.event:
+            assert event["source"] == {"kind": "middleware", "format": shell}
+        else:
+            assert event["source"]["kind"] == "app"
     if row.event is not None:
         check_headers(row, recording, found[len(row.more)])
         if not row.late:
@@ -219,7 +223,7 @@ def moment_of_the_last_byte(recording: Recording) -> int:
     for last in ("end", "closed"):
         if last in kinds:
             return kinds.index(last)
-    return len(kinds) - ("returned" in kinds)
+    return len(kinds) - (kinds[-1:] == ["returned"])
 
 
 def check_health(row: Scenario, audit: auditmw.Audit) -> None:

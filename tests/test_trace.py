@@ -139,6 +139,8 @@ def test_a_valid_traceparent_is_continued(value, flags):
     trace = begin({"traceparent": value})
     assert (trace.trace_id, trace.parent_id, trace.flags, trace.origin) == (T, S, flags, "traceparent")
     assert trace.span_id != S
+    assert re.fullmatch("[0-9a-f]{32}", trace.request_id)
+    assert trace.request_id != T
     assert outgoing(trace)["traceparent"] == f"00-{T}-{trace.span_id}-0{flags}"
 
 
@@ -427,6 +429,7 @@ ROOT = f"Root=1-{T[:8]}-{T[8:]}"
         pytest.param(f"Self=1-67891234-12456789abcdef012345678;{ROOT}", (T, None, 0), id="self is ignored"),
         pytest.param(f"{ROOT};Sampled=?", (T, None, 0), id="we are asked to decide"),
         pytest.param(f"{ROOT.upper().replace('ROOT', 'Root')}", (T, None, 0), id="upper-case digits"),
+        pytest.param(f"{ROOT};Parent={S.upper()}", (T, S, 0), id="upper-case parent"),
         pytest.param(f"{ROOT};CalledFrom=app", (T, None, 0), id="a key of its own"),
         pytest.param(f"Root=2-{T[:8]}-{T[8:]}", None, id="version 2"),
         pytest.param(f"Root=1-{T}", None, id="one dash"),
@@ -462,6 +465,8 @@ def test_x_amzn_trace_id(value, expected):
         pytest.param(f"{T}/0;o=0", (T, None, 0), id="span 0 is none"),
         pytest.param(f"{T}/18446744073709551616", None, id="span too large"),
         pytest.param(f"{T}/{'1' * 21}", None, id="span too long"),
+        pytest.param(f"{T}/{'0' * 20}1", None, id="span too long by zeros"),
+        pytest.param(f" {T}\t", (T, None, 0), id="white space around"),
         pytest.param(f"{T}/abc", None, id="span is not decimal"),
         pytest.param(f"{T}/", None, id="empty span"),
         pytest.param(f"{T}/1;o=2", None, id="unknown option"),
@@ -572,6 +577,7 @@ def test_a_request_id_of_32_hexadecimal_digits_is_the_trace_id_too(value, trace_
         assert_fresh(trace)
     else:
         assert (trace.trace_id, trace.flags, trace.origin) == (trace_id, 0, "x-request-id")
+    assert begin({"x-request-id": f" {value}\t"})[3:6] == trace[3:6]
     better = begin({"x-request-id": value, "traceparent": f"00-{'a' * 32}-{S}-01"})
     assert (better.trace_id, better.request_id) == ("a" * 32, value)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-KEY = "auditmw.exchange"
+_KEY = "auditmw.policy"  # in the scope: who records this request already
 _REFUSED = b"The audit record of this request could not be written.\n"
 _NORMAL_CLOSURE = frozenset({1000, 1001, 1005})  # RFC 6455 §7.4.1
 
@@ -60,11 +60,11 @@ class ASGIAudit:
         policy = self._policy
         if kind != "http" and kind != "websocket":
             return await self.app(scope, receive, send)
-        known = scope.get(KEY)
-        if known is not None and known.policy is policy and not known.done:  # wrapped twice: one event
+        if scope.get(_KEY) is policy:  # wrapped twice: one event
             return await self.app(scope, receive, send)
         try:
-            scope[KEY] = exchange = self._begin(scope)
+            exchange = self._begin(scope)
+            scope[_KEY] = policy
         except Exception as error:  # never break the app
             policy.count("lost", error)
             return await self.app(scope, receive, send)
@@ -276,7 +276,7 @@ class _WebSocket:
         elif self.close_code is None:
             self.close_code = code
             if code not in _NORMAL_CLOSURE:
-                said = {"outcome": {"result": "failure"}, "reason": f"websocket_{code}", "level": "warning"}
+                said = {"outcome": {"result": "failure", "reason": f"websocket_{code}"}, "level": "warning"}
                 exchange.annotations = {**said, **(exchange.annotations or {})}
 
     async def _end_and_commit(self) -> None:

@@ -117,7 +117,7 @@ class Audit:
         refuse = _one_of("on_failure", on_failure, ("serve", "refuse")) == "refuse"
         request_captured = dict.fromkeys((*_CAPTURED_REQUEST, *extra), redactor.url)
         own = (*_OWN_FIELDS, *tracer.names, *((proxies.header,) if proxies.header else ()))
-        names = [_header_name(name) for name in (user_header, session_header, request_id_header)]
+        user, session, request_id = (_header_name(name) for name in (user_header, session_header, request_id_header))
         self.policy = Policy(
             service=described,
             tracer=tracer,
@@ -130,7 +130,7 @@ class Audit:
             exempt_errors=exempt_errors,
             intent=intent or refuse,
             refuse=refuse,
-            kinds=HeaderKinds(*names, captured=(*_CAPTURED_RESPONSE, *extra)),
+            kinds=HeaderKinds(user, session, request_id, captured=(*_CAPTURED_RESPONSE, *extra)),
             user_header=user_header,
             session_header=session_header,
             request_id_header=request_id_header,

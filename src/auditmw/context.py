@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from auditmw.audit import Audit, only_audit
 from auditmw.event import Notes
@@ -75,8 +75,18 @@ def identify(
     exchange = current_exchange.get()
     if exchange is not None:
         identity = Identity(
-            id, session, name, email, type, authenticated, provider, realm, roles, on_behalf_of, previous_session
-        )  # type: ignore[arg-type]  # whatever comes is made safe when it is described
+            cast("str | None", id),  # whatever comes is made safe when it is described
+            session,
+            name,
+            email,
+            type,
+            authenticated,
+            provider,
+            realm,
+            roles,
+            on_behalf_of,
+            previous_session,
+        )
         try:
             exchange.identify(identity)
         except Exception as error:

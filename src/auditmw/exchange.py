@@ -26,7 +26,7 @@ from auditmw.peer import peer_address
 from auditmw.policy import Policy
 from auditmw.record import application_event
 from auditmw.request import Request
-from auditmw.trace import traceparent
+from auditmw.trace import is_token, traceparent
 
 
 class Exchange(Facts):
@@ -109,6 +109,8 @@ class Exchange(Facts):
             return False
         elif kind == REQUEST_ID:
             self.has_request_id = True
+            if is_token(value):  # the application's own id is the one that everybody will look for
+                self.trace = self.trace._replace(request_id=value)
         else:
             if kind == CACHE_CONTROL:
                 self.shared = shared_cache_may_keep(value)
@@ -222,8 +224,9 @@ class Exchange(Facts):
         return not self.shared and (to == "always" or (self.trusted and to == "trusted"))
 
     def _known_as(self, identity: Identity | None) -> None:
-        if inspect.iscoroutine(identity):  # a plain function that returned a coroutine
-            identity.close()
+        returned: object = identity
+        if inspect.iscoroutine(returned):  # a plain function that returned a coroutine
+            returned.close()
             raise TypeError(
                 "expected an Identity or None from the resolver, not a coroutine; make it an async function"
             )

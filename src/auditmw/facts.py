@@ -66,6 +66,11 @@ class Facts:
     def compose(self, now_ns: int, duration_ns: int) -> Event:
         """The event of this request, ended at `now_ns` since the epoch after `duration_ns`."""
         result, why, level = self.outcome()
+        http = {"version": self.version, "request": self._request()}
+        if self.status:
+            http["response"] = self._response()
+        if self.route is not None:
+            http["route"] = self.route
         event: Event = {
             "schema": SCHEMA,
             "id": self.id or new_id(now_ns),
@@ -78,42 +83,47 @@ class Facts:
             "category": "web",
             "action": ACTIONS.get(self.method, "unknown"),
             "outcome": {"result": result} if why is None else {"result": result, "reason": why},
-            **self.context(),
-            "http": {"version": self.version, "request": self._request(), "response": self._response()},
+            "http": http,
             "url": self._url(),
             "source": _SOURCES[self.protocol],
         }
-        if self.route is not None:
-            event["http"]["route"] = self.route
+        self.add_context(event)
         if self.error is not None:
             event["error"] = self.describe_failure(self.error, handled=self.handled)
         if self.data:
             event["data"] = self.data
-        if self.annotations:
+        if self.annotations is not None:
             self._annotate(event)
         return event if self.notes is None else self.notes.written_into(event)
 
-    def context(self) -> Event:
-        """What this request's event shares with every event that the application records while it runs."""
-        trace, client = self.trace, self.client()
-        ids: dict[str, Any] = {"trace_id": trace.trace_id, "span_id": trace.span_id}
-        if trace.parent_id is not None:
-            ids["parent_id"] = trace.parent_id
-        ids["flags"] = trace.flags
-        if trace.state is not None:
-            ids["state"] = trace.state
-        ids["origin"] = trace.origin
-        if trace.remote is not None:
-            claimed, span = trace.remote
-            ids["remote"] = {"trace_id": claimed} if span is None else {"trace_id": claimed, "span_id": span}
-        shared: Event = {"trace": ids, "request_id": trace.request_id, "client": self._client(client)}
-        if trace.correlation_id is not None:
-            shared["correlation_id"] = trace.correlation_id
-        if client.host is not None:
-            shared["server"] = {"address": client.host}
-        self._add_actor(shared)
-        shared["service"] = self.policy.service
-        return shared
+    def add_context(self, event: Event) -> None:
+        """Add what this request's event shares with every event that the application records while it runs."""
+        trace_id, span_id, parent_id, flags, state, origin, remote, request_id, correlation_id = self.trace
+        event["trace"] = trace = {"trace_id": trace_id, "span_id": span_id, "flags": flags, "origin": origin}
+        event["request_id"] = request_id
+        if parent_id is not None:
+            trace["parent_id"] = parent_id
+            if state is not None:
+                trace["state"] = state
+        if remote is not None:
+            trace["remote"] = (
+                {"trace_id": remote[0]} if remote[1] is None else {"trace_id": remote[0], "span_id": remote[1]}
+            )
+        if correlation_id is not None:
+            event["correlation_id"] = correlation_id
+        address, port, where, forwarded, _, host = self.client()
+        client: dict[str, Any] = {"address": address, "peer_address": self.peer, "origin": where}
+        if port is not None:
+            client["port"] = port
+        if self.port is not None:
+            client["peer_port"] = self.port
+        if forwarded:
+            client["forwarded"] = list(forwarded)
+        event["client"] = client
+        if host is not None:
+            event["server"] = {"address": host}
+        self._add_actor(event)
+        event["service"] = self.policy.service
 
     def client(self) -> Client:
         """Where the request came from, as far as trusted proxies tell."""
@@ -189,18 +199,6 @@ class Facts:
         if actor.pseudonymised:
             event["meta"] = {"pseudonymised": actor.pseudonymised}
 
-    def _client(self, client: Client) -> dict[str, Any]:
-        described: dict[str, Any] = {"address": client.address}
-        if client.port is not None:
-            described["port"] = client.port
-        described["peer_address"] = self.peer
-        if self.port is not None:
-            described["peer_port"] = self.port
-        described["origin"] = client.origin
-        if client.forwarded:
-            described["forwarded"] = list(client.forwarded)
-        return described
-
     def _request(self) -> dict[str, Any]:
         found, redactor = self.found, self.policy.redactor
         request: dict[str, Any] = {"method": self.method}
@@ -234,20 +232,15 @@ class Facts:
         return request
 
     def _response(self) -> dict[str, Any]:
-        status = self.status
-        if not status:
-            return {}
-        response: dict[str, Any] = {"status_code": status}
+        response: dict[str, Any] = {"status_code": self.status}
+        if self.body_bytes is not None:
+            response["body_size"] = 0 if self.has_no_body() else self.body_bytes
+        if self.content_type is not None:
+            response["content_type"] = self.content_type
         if self.reason is not None:
             response["reason"] = self.reason
         if self.captured is not None:
             response["headers"] = self.captured
-        if self.content_type is not None:
-            response["content_type"] = self.content_type
-        if self.has_no_body():
-            response["body_size"] = 0
-        elif self.body_bytes is not None:
-            response["body_size"] = self.body_bytes
         return response
 
     def _url(self) -> dict[str, Any]:
@@ -280,10 +273,5 @@ class Facts:
 
     def _annotate(self, event: Event) -> None:
         for name, value in (self.annotations or {}).items():
-            if name == "outcome":
-                event["outcome"] = {**event["outcome"], "result": value}
-            elif name == "reason":
-                event["outcome"] = {**event["outcome"], "reason": value}
-            else:
-                event[name] = value
+            event[name] = {**event["outcome"], **value} if name == "outcome" else value
         event["severity"] = SEVERITY[event["level"]]

@@ -319,6 +319,4 @@ def _network(entry: str) -> _Network:
             f"not {entry!r}: {error}"
         ) from None
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
-    if mapped is not None and network.prefixlen >= 96:  # peers are compared as IPv4
-        return IPv4Network((mapped, network.prefixlen - 96))
-    return network
+    return network if mapped is None else IPv4Network((mapped, network.prefixlen - 96))  # as peers are compared

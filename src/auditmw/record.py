@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from auditmw.event import SCHEMA, SEVERITY, Event, Notes, new_id, plain, timestamp
+from auditmw.event import SCHEMA, SEVERITY, Event, Notes, new_id, plain, timestamp, wire_text
 from auditmw.facts import Facts
 from auditmw.head import safe_path
 from auditmw.policy import Policy
@@ -75,7 +75,10 @@ def application_event(
     outcome = {"result": "failure" if error is not None else "success", **fields.get("outcome", {})}
     level = fields.get("level") or ("error" if error is not None else _LEVEL_OF_RESULT.get(outcome["result"], "info"))
     event |= {"level": level, "severity": SEVERITY[level]}
-    event |= _outside_a_request(policy) if facts is None else _inside(facts)
+    if facts is None:
+        _add_trace(event, policy)
+    else:
+        _add_request(event, facts)
     event |= {key: value for key, value in fields.items() if key not in ("level", "outcome", "route")}
     event["outcome"] = outcome
     if not is_name:
@@ -97,22 +100,19 @@ class _Failing(Facts):
         self.notes = notes
 
 
-def _inside(facts: Facts) -> Event:
-    context = facts.context()
-    agent = facts.found.get("user-agent")
+def _add_request(event: Event, facts: Facts) -> None:
+    facts.add_context(event)
     request = {"method": facts.method[:64]}
+    agent = facts.found.get("user-agent")
     if agent is not None:
-        request["user_agent"] = (
-            agent if agent.isascii() else agent.encode("latin-1", "replace").decode("utf-8", "replace")
-        )
-    context["http"] = {"request": request}
-    context["url"] = {"path": facts.policy.redactor.text(safe_path(facts.path))}
-    return context
+        request["user_agent"] = wire_text(agent)[0]
+    event["http"] = {"request": request}
+    event["url"] = {"path": facts.policy.redactor.text(safe_path(facts.path))}
 
 
-def _outside_a_request(policy: Policy) -> Event:
-    trace = {"trace_id": new_trace_id(), "span_id": new_span_id(), "flags": 2, "origin": "generated"}
-    return {"trace": trace, "service": policy.service}
+def _add_trace(event: Event, policy: Policy) -> None:
+    event["trace"] = {"trace_id": new_trace_id(), "span_id": new_span_id(), "flags": 2, "origin": "generated"}
+    event["service"] = policy.service
 
 
 def _safe(policy: Policy, value: Any, pointer: str, notes: Notes) -> Any:

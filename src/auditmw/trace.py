@@ -209,6 +209,11 @@ class Tracer:
         return token
 
 
+def is_token(value: str) -> bool:
+    """Whether the value can be a request or correlation id: 1 to 128 of ``A-Za-z0-9._~:/+=@-``."""
+    return _token_match(value) is not None
+
+
 def traceparent(trace_id: str, span_id: str, flags: int) -> str:
     """Return the `traceparent` header value, version 00; of `flags` only the two known bits are sent."""
     return f"00-{trace_id}-{span_id}-0{flags & 3}"

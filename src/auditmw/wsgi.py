@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
-KEY = "auditmw.exchange"
+_KEY = "auditmw.policy"  # in the environ: who records this request already
 _REFUSED = b"The audit record of this request could not be written.\n"
 
 
@@ -61,11 +61,11 @@ class WSGIAudit:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         policy = self._policy
-        known = environ.get(KEY)
-        if known is not None and known.policy is policy and not known.done:  # wrapped twice: one event
+        if environ.get(_KEY) is policy:  # wrapped twice: one event
             return self.app(environ, start_response)
         try:
-            environ[KEY] = exchange = self._begin(environ)
+            exchange = self._begin(environ)
+            environ[_KEY] = policy
         except Exception as error:  # never break the app
             policy.count("lost", error)
             return self.app(environ, start_response)
@@ -151,7 +151,7 @@ class _StartResponse:
             exchange.policy.count("internal_errors", error)
             answered = headers
         try:
-            self.write = self.inner(status, answered, *((exc_info,) if exc_info is not None else ()))  # type: ignore[arg-type]
+            self.write = self.inner(status, answered, *((exc_info,) if exc_info is not None else ()))
         except BaseException:
             exchange.status = before  # the server refused: what it sent before stays (PEP 3333, error handling)
             raise
@@ -249,7 +249,7 @@ class _SizedBody(_Body):
     __slots__ = ()
 
     def __len__(self) -> int:
-        return len(self._result)  # type: ignore[arg-type]
+        return len(self._result)
 
 
 class _FileWrapper:

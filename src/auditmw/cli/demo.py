@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from auditmw.cli.following import Following
+from auditmw.cli.events import WrittenEvent
 from auditmw.cli.output import ExampleCommand, Output, Unreadable, output_options
+from auditmw.journal import Follower
 
 if TYPE_CHECKING:
     from auditmw import Audit
@@ -49,21 +50,20 @@ def demo(port: int, seconds: float | None, directory: Path | None, once: bool, *
     home = directory or Path(tempfile.mkdtemp(prefix="auditmw-demo-"))
     password = secrets.token_urlsafe(9)
     stop = threading.Event()
-    events = 0
     with _serving(home, port, password) as url:
         shown.note(f"A file server is at {url} (users {' and '.join(USERS)}, password {password}); Ctrl-C ends it.")
         shown.note(f"Its audit journal is in {home / 'audit'}.")
         traffic = _Traffic(url, password, stop, pause_seconds=0 if once else PAUSE_SECONDS, once=once)
-        traffic.start()
         try:
-            events = _show(shown, home / "audit", traffic, None if seconds is None else time.monotonic() + seconds)
+            _show(shown, home / "audit", traffic, None if seconds is None else time.monotonic() + seconds)
         except KeyboardInterrupt:
             pass
         finally:
             stop.set()
-            traffic.join()
+            if traffic.ident is not None:
+                traffic.join()
     shown.close()
-    _farewell(shown, home / "audit", events)
+    _farewell(shown, home / "audit")
     if traffic.error is not None:
         raise Unreadable(f"the demo's own visitors failed: {traffic.error!r}")
 
@@ -142,20 +142,22 @@ class _Traffic(threading.Thread):
                 one.client.close()
 
 
-def _show(shown: Output, directory: Path, traffic: threading.Thread, deadline: float | None) -> int:
-    """Show events until the visitors are done, or the deadline (of `time.monotonic`) has passed; returns how many."""
-    count = 0
-    with Following(directory) as following:
-        while True:
-            done = not traffic.is_alive() or (deadline is not None and time.monotonic() >= deadline)
-            count += following.show_new(shown)
-            shown.flush()
-            if done:
-                return count
-            traffic.join(POLL_SECONDS)
+def _show(shown: Output, directory: Path, traffic: threading.Thread, deadline: float | None) -> None:
+    """Show events until the visitors are done, or the deadline (of `time.monotonic`) has passed."""
+    directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+    follower = Follower(directory, loads=WrittenEvent.parse)
+    traffic.start()
+    while True:
+        done = not traffic.is_alive() or (deadline is not None and time.monotonic() >= deadline)
+        for event in follower.poll():
+            shown.event(event)
+        shown.flush()
+        if done:
+            return
+        shown.wait(POLL_SECONDS)
 
 
-def _farewell(shown: Output, directory: Path, events: int) -> None:
-    shown.note(f"{events} events. The journal stays in {directory}; look at it with")
+def _farewell(shown: Output, directory: Path) -> None:
+    shown.note(f"{shown.events} events. The journal stays in {directory}; look at it with")
     for line in (f"auditmw tail {directory}", f"auditmw check {directory}", f"jq . {directory / 'journal'}/*.jsonl"):
         shown.note(f"    {line}", "bold")

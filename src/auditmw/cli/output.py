@@ -6,19 +6,21 @@ into a pipe or a file it writes NDJSON: one event per line, exactly the bytes th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import select
 import sys
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, TypeVar
 
 import click
-import orjson
 from rich.console import Console
 from rich.text import Text
 
+from auditmw.cli.events import raw
 from auditmw.cli.lines import EventLines
 from auditmw.cli.printable import printable, printable_json
 
@@ -109,8 +111,9 @@ def parse_since(text: str, now: datetime) -> datetime:
 
 
 def output_options(command: Command) -> Command:
-    """Add `-o/--output`, `-z/--timezone` and `--no-color`: the arguments `output`, `timezone`, `no_color` of `Output`."""
+    """Add the options that are the arguments of `Output`, by the same names."""
     for option in (
+        click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but what is wrong."),
         click.option("--no-color", is_flag=True, help="No colours; also NO_COLOR=1 or TERM=dumb."),
         click.option("-z", "--timezone", type=TimeZone(), default="local", help="Show times in: local, UTC, Asia/Tokyo"),
         click.option("-o", "--output", type=click.Choice(FORMATS), default="auto", help=_OUTPUT_HELP),
@@ -122,32 +125,33 @@ def output_options(command: Command) -> Command:
 class Output:
     """Where a command's data goes, in the format that was asked for; `close` ends a JSON array."""
 
-    def __init__(self, format: str = "auto", zone: tzinfo | None = None, *, no_color: bool = False) -> None:
+    def __init__(self, output: str, timezone: tzinfo | None, *, no_color: bool, quiet: bool) -> None:
         terminal = sys.stdout.isatty()
-        self.format = format if format != "auto" else "human" if terminal else "ndjson"
-        self.zone = zone
+        self.format = output if output != "auto" else "human" if terminal else "ndjson"
         self.console = _console(sys.stdout, no_color)
         self.errors = _console(sys.stderr, no_color)
         self._terminal = terminal
-        self._lines = EventLines(zone, self.console.width if terminal else None)
+        self.events = 0  # how many were written
+        self._quiet = quiet
+        self._lines = EventLines(timezone, self.console.width if terminal else None)
         self._count = 0
 
-    def event(self, event: dict[str, Any], raw: bytes) -> None:
-        """Write one event: a line for a human, or `raw`, its JSON bytes."""
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Write one event: a line for a human, or its JSON bytes."""
+        self.events += 1
         if self.format == "human":
             self.text(self._lines(event))
         else:
-            self.json(raw)
+            self.json(raw(event))
 
     def text(self, line: Text) -> None:
         """Write one line for a human."""
         self.console.print(line, soft_wrap=True, highlight=False)
 
-    def json(self, raw: bytes) -> None:
+    def json(self, text: bytes) -> None:
         """Write one JSON object: a line of NDJSON, or the next element of the array."""
-        text = raw
         if self._terminal:
-            text = printable_json(raw.decode("utf-8", "backslashreplace")).encode()
+            text = printable_json(text.decode("utf-8", "backslashreplace")).encode()
         if self.format == "json":
             text = (b",\n" if self._count else b"[\n") + text
         else:
@@ -166,13 +170,21 @@ class Output:
         sys.stdout.flush()
 
     def note(self, text: str, style: str = "dim") -> None:
-        """Say something about the data, on stderr."""
+        """Say something about the data on stderr, unless --quiet."""
+        if not self._quiet:
+            self.problem(text, style)
+
+    def problem(self, text: str, style: str = "yellow") -> None:
+        """Say on stderr what is wrong with the data."""
         self.errors.print(Text(printable(text), style), soft_wrap=True, highlight=False)
 
-
-def dump(value: Any) -> bytes:
-    """Return `value` as JSON bytes, for data that no journal holds yet."""
-    return orjson.dumps(value)
+    def wait(self, seconds: float) -> None:
+        """Wait, at most until the reader of stdout closes its end of the pipe: then BrokenPipeError."""
+        waiting = select.poll()
+        with contextlib.suppress(OSError, ValueError):  # no descriptor: stdout is an object in memory
+            waiting.register(sys.stdout.fileno(), 0)  # POLLERR and POLLHUP are always told
+        if waiting.poll(seconds * 1000):
+            raise BrokenPipeError
 
 
 class _Console(Console):

@@ -7,19 +7,18 @@
 4. A writer locks its next file before it lets go of the last one: while it runs, one of its files is live.
 """
 
-import errno
 import fcntl
 import os
 import re
+from itertools import groupby
 from pathlib import Path
+
+from auditmw.journal.rawfile import open_to_read
 
 JOURNAL = "journal"
 QUARANTINE = "quarantine"
 
 _NAME = re.compile(r"([^.\s][^\s]*)\.([0-9]{1,18})\.jsonl")
-
-# O_NONBLOCK: a FIFO that took the place of a file since the directory was listed must not hang the reader.
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def file_name(writer: str, number: int) -> str:
@@ -54,15 +53,6 @@ def _writer_and_number(name: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
-def open_to_read(file: Path) -> int:
-    """Return a descriptor of a journal file; OSError when it is not a regular file that can be read."""
-    fd = os.open(file, _READ)
-    if not os.path.isfile(fd):
-        os.close(fd)
-        raise OSError(errno.EINVAL, "not a regular file", str(file))
-    return fd
-
-
 def is_live(file: Path) -> bool:
     """Return whether a writer holds the file; True also where one cannot ask (no permission, no locks on the mount)."""
     try:
@@ -80,14 +70,24 @@ def is_live(file: Path) -> bool:
     return False
 
 
-def writer_is_live(directory: str | os.PathLike[str], writer: str) -> bool:
-    """Return whether the writer still runs; False means that all that it wrote can be read from now on."""
-    last = None
-    while True:
-        files = [file for file in journal_files(directory) if writer_of(file) == writer]
-        if not files or files[-1] == last:
-            return False
-        # Not live may also mean that it has gone on to its next file since the listing: look again.
-        last = files[-1]
-        if is_live(last):
-            return True
+def dead_writers(directory: str | os.PathLike[str]) -> frozenset[str]:
+    """Return the writers that are gone: all that they will ever have written can be read after this call."""
+    quiet = {writer: files for writer, files in _by_writer(directory).items() if not any(map(is_live, files))}
+    # Meanwhile one may have gone on to its next file. And an only file that is empty may not be locked yet.
+    now = _by_writer(directory)
+    return frozenset(
+        writer
+        for writer, files in quiet.items()
+        if now.get(writer) == files and any(map(_holds_something, files)) and not is_live(files[-1])
+    )
+
+
+def _by_writer(directory: str | os.PathLike[str]) -> dict[str, list[Path]]:
+    return {writer: list(files) for writer, files in groupby(journal_files(directory), writer_of)}
+
+
+def _holds_something(file: Path) -> bool:
+    try:
+        return os.lstat(file).st_size > 0
+    except OSError:
+        return False

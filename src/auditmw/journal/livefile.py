@@ -131,17 +131,17 @@ def _lock(fd: int) -> None:
 
 def _make_directory(path: str, durable: bool) -> None:
     """`mkdir -p` with our mode for what is new, made durable on request."""
+    parent = os.path.dirname(path)
+    if not os.path.exists(parent):
+        _make_directory(parent, durable)
     try:
         os.mkdir(path, _DIRECTORY_MODE)
     except FileExistsError:
         return
-    except FileNotFoundError:
-        _make_directory(os.path.dirname(path), durable)
-        return _make_directory(path, durable)  # or find that another process was faster
     # The umask may have narrowed the mode; a group that the parent passes on (set-group-ID) stays passed on.
     os.chmod(path, _DIRECTORY_MODE | (os.stat(path).st_mode & stat.S_ISGID))
     if durable:
-        _sync_directory(os.path.dirname(path))
+        _sync_directory(parent)
 
 
 def _sync_directory(path: str) -> None:

@@ -180,7 +180,7 @@ class Journal:
         }
 
     def _upkeep(self) -> None:
-        """Before an event, once a second or when the file is full: does the file still do?"""
+        """Before an event, once a second or when the file is full: see to it that the file is there and not full."""
         now = self._clock()
         self._upkeep_at = now + _UPKEEP_SECONDS
         file = self._file
@@ -275,7 +275,7 @@ class Journal:
         """Sync the file once and forget the lines that are on disk now; False when there was an error."""
         if self._fd == _NO_FILE or self._syncing is not None:
             # Either the file was left; or this is a signal handler in the middle of this thread's own sync, whose
-            # outcome nobody knows yet: of two syncs of a file, only one is told of an error. A new file is right for both.
+            # outcome nobody knows yet: of two syncs of a file, only one is told of an error. So begin a new file.
             try:
                 self._open()
             except OSError as error:
@@ -284,11 +284,11 @@ class Journal:
         file, count, last = self._file, len(self._unsynced), self._seq
         assert file is not None  # noqa: S101 - there is a descriptor
         full = self._is_full(self._clock())
-        error = self._fdatasync(file, alone=full)
+        failure = self._fdatasync(file, alone=full)
         if file is not self._file or self._fd == _NO_FILE:
             return True  # it was left meanwhile, so the lines go, or went, to the next one
-        if error is not None:
-            self._abandon(file, error)
+        if failure is not None:
+            self._abandon(file, failure)
             return False
         self._synced_seq = last
         self._unsynced_bytes -= sum(map(len, self._unsynced[:count]))
@@ -303,10 +303,11 @@ class Journal:
         self._syncing, self._syncing_thread = file, threading.get_ident()
         if not alone:
             lock.release()
+        failure = None
         try:
             os.fdatasync(file.fd)
         except OSError as error:
-            return error
+            failure = error
         finally:
             if not alone:
                 lock.acquire()
@@ -314,7 +315,7 @@ class Journal:
             done.notify_all()
             if file is not self._file:
                 file.close()
-        return None
+        return failure
 
     def _again(self) -> JournalError:
         """The last error anew, for one more thread."""

@@ -1,0 +1,223 @@
+"""What each step of auditmw costs: from parsing a traceparent to the write, then the whole exchange and the shells.
+
+Every step runs over many different requests, whose headers are made anew before each repeat, so that no hash is known
+and no lookup is warmer than it would be in a server. The best repeat counts; the empty loop is subtracted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+if __package__ in {None, ""}:
+    sys.path.insert(0, str(ROOT))
+
+from benchmarks import apps, environment, traffic, variants, worker  # noqa: E402
+
+CALLS = 2_000
+REPEATS = 9
+NANOSECOND_PORT = 41_000
+
+Calls = Callable[[], list[tuple[Any, ...]]]
+
+
+class Steps:
+    """The steps, each with fresh arguments for every repeat; ``directory`` is for the journals."""
+
+    def __init__(self, directory: Path) -> None:
+        import auditmw
+
+        self.audit = auditmw.Audit(directory / "steps", service="bench", resolver=variants.resolver())
+        self.heads = traffic.heads(CALLS)
+        self.wsgi = auditmw.WSGIAudit(apps.make("wsgi"), self.audit)
+        self.asgi = auditmw.ASGIAudit(apps.make("asgi"), self.audit)
+
+    def environs(self) -> list[dict[str, Any]]:
+        """Fresh environs."""
+        return [traffic.environ(head, NANOSECOND_PORT) for head in self.heads]
+
+    def scopes(self) -> list[dict[str, Any]]:
+        """Fresh scopes."""
+        return [traffic.scope(head, NANOSECOND_PORT) for head in self.heads]
+
+    def header(self, name: str) -> Calls:
+        """Return a maker of the values of one header, in the requests that have it, repeated to the full number."""
+
+        def calls() -> list[tuple[Any, ...]]:
+            return _full([(environ[name],) for environ in self.environs() if name in environ])
+
+        return calls
+
+    def exchanges(self) -> list[Any]:
+        """Exchanges that were answered and wait for their end."""
+        exchanges = []
+        for environ in self.environs():
+            exchange = self.wsgi._begin(environ)
+            exchange.status, exchange.complete, exchange.body_bytes = 200, True, len(apps.BODY)
+            exchange.content_type = "application/json"
+            exchange.resolve()
+            exchange.describe_actor()
+            exchanges.append(exchange)
+        return exchanges
+
+    def events(self) -> list[dict[str, Any]]:
+        """Events ready to be encoded."""
+        return [exchange.compose(time.time_ns(), 1_000_000) for exchange in self.exchanges()]
+
+    def all(self) -> Iterator[tuple[str, str, Callable[..., Any], Calls]]:
+        """Yield group, name, function and the maker of its arguments."""
+        from auditmw import event, head, identity, peer
+        from auditmw.context import current_exchange
+        from auditmw.journal import frame
+
+        policy = self.audit.policy
+        none: Calls = lambda: [()] * CALLS  # noqa: E731
+
+        yield "clocks", "perf_counter_ns", time.perf_counter_ns, none
+        yield "clocks", "time_ns", time.time_ns, none
+        yield "event", "timestamp", event.timestamp, lambda: [(time.time_ns(),) for _ in range(CALLS)]
+        yield "event", "new_id", event.new_id, lambda: [(time.time_ns() + n * 9_973,) for n in range(CALLS)]
+        yield "trace", "begin, no header", policy.tracer.begin, lambda: [({}, True) for _ in range(CALLS)]
+        yield "trace", "begin, traceparent", policy.tracer.begin, self._traced("HTTP_TRACESTATE", wanted=False)
+        yield "trace", "begin, and tracestate", policy.tracer.begin, self._traced("HTTP_TRACESTATE", wanted=True)
+        yield "peer", "peer_address", peer.peer_address, self.header("REMOTE_ADDR")
+        yield "peer", "trusts", policy.proxies.trusts, self.header("REMOTE_ADDR")
+        yield "peer", "client, no header", policy.proxies.client, lambda: [("127.0.0.1", 4000, None)] * CALLS
+        yield "peer", "client, seen before", policy.proxies.client, self._forwarded()
+        yield "peer", "client, new", policy.proxies.client, self._strangers()
+        yield "redact", "text (path)", policy.redactor.text, self.header("PATH_INFO")
+        yield "redact", "query", policy.redactor.query, self._queries()
+        yield "redact", "url (referrer)", policy.redactor.url, self.header("HTTP_REFERER")
+        yield "head", "split_status", head.split_status, lambda: [("200 OK",)] * CALLS
+        yield "identity", "describe", identity.describe, self._identities(new=False)
+        yield "identity", "describe, new session", identity.describe, self._identities(new=True)
+        yield "context", "ContextVar set, reset", lambda: current_exchange.reset(current_exchange.set(None)), none
+        yield "exchange", "WSGI begin", self.wsgi._begin, lambda: [(environ,) for environ in self.environs()]
+        yield "exchange", "ASGI begin", self.asgi._begin, lambda: [(scope,) for scope in self.scopes()]
+        yield "exchange", "compose", _compose, lambda: [(exchange,) for exchange in self.exchanges()]
+        yield "exchange", "finish (compose to write)", _finish, lambda: [(exchange,) for exchange in self.exchanges()]
+        yield "journal", "encode", event.encode, lambda: [(event,) for event in self.events()]
+        yield "journal", "seal", frame.seal, self._bodies(1)
+        yield "journal", "append (seal and write)", self.audit.journal.append, self._bodies()
+        yield "journal", "write of a line", self._write(), self._bodies()
+
+    def _traced(self, header: str, *, wanted: bool) -> Calls:
+        def calls() -> list[tuple[Any, ...]]:
+            found = []
+            for environ in self.environs():
+                if "HTTP_TRACEPARENT" in environ and (header in environ) is wanted:
+                    found.append({"traceparent": environ["HTTP_TRACEPARENT"]})
+                    if wanted:
+                        found[-1]["tracestate"] = environ[header]
+            return _full([(headers, True) for headers in found])
+
+        return calls
+
+    def _forwarded(self) -> Calls:
+        return lambda: [("127.0.0.1", 4000, environ["HTTP_X_FORWARDED_FOR"]) for environ in self.environs()]
+
+    def _strangers(self) -> Calls:
+        number = 0
+
+        def calls() -> list[tuple[Any, ...]]:
+            nonlocal number
+            number += CALLS
+            return [("127.0.0.1", 4000, f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}") for n in range(number)[-CALLS:]]
+
+        return calls
+
+    def _queries(self) -> Calls:
+        return lambda: _full([(query,) for environ in self.environs() if (query := environ["QUERY_STRING"])])
+
+    def _identities(self, *, new: bool) -> Calls:
+        from auditmw import Identity
+
+        number = 0
+
+        def calls() -> list[tuple[Any, ...]]:
+            nonlocal number
+            number += CALLS * new
+            sessions = [f"session-{n if new else n % 500:032x}" for n in range(number, number + CALLS)]
+            return [(Identity("user-1", session=session), self.audit.policy.pseudonyms) for session in sessions]
+
+        return calls
+
+    def _bodies(self, *more: Any) -> Calls:
+        from auditmw.event import encode
+
+        return lambda: [(encode(event), *more) for event in self.events()]
+
+    def _write(self) -> Callable[[bytes], int]:
+        path = Path(self.audit.journal.stats()["file"]).with_suffix(".plain")
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        return lambda line: os.write(fd, line)
+
+
+def _compose(exchange: Any) -> Any:
+    return exchange.compose(time.time_ns(), 1_000_000)
+
+
+def _finish(exchange: Any) -> None:
+    exchange.finish()
+
+
+def _full(calls: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return (calls * (CALLS // len(calls) + 1))[:CALLS]
+
+
+def nanoseconds(function: Callable[..., Any], calls: Calls) -> float:
+    """Return what one call costs: the best repeat, without the loop."""
+    best = empty = float("inf")
+    for _ in range(REPEATS):
+        waiting = calls()
+        gc.collect()
+        gc.freeze()
+        started = time.perf_counter_ns()
+        for arguments in waiting:
+            function(*arguments)
+        best = min(best, time.perf_counter_ns() - started)
+        gc.unfreeze()
+        started = time.perf_counter_ns()
+        for arguments in waiting:
+            pass
+        empty = min(empty, time.perf_counter_ns() - started)
+    return (best - empty) / CALLS
+
+
+def whole(steps: Steps) -> Iterator[tuple[str, str, float]]:
+    """Yield what the shells cost with everything in them, beside the bare applications."""
+    kinds: tuple[tuple[str, Any, Any, Any], ...] = (
+        ("wsgi", worker.wsgi_round, steps.environs, steps.wsgi),
+        ("asgi", worker.asgi_round, steps.scopes, steps.asgi),
+    )
+    for kind, serve, requests, audited in kinds:
+        for name, app in ((f"bare {kind}", apps.make(kind)), (f"audited {kind}", audited)):
+            best = min(asyncio.run(serve(app, requests())) for _ in range(REPEATS))
+            yield "whole", name, best / CALLS
+
+
+def main() -> int:
+    argparse.ArgumentParser(prog="python -m benchmarks.steps", description=__doc__).parse_args()
+    with environment.directory_on_disk() as directory:
+        steps = Steps(directory)
+        asyncio.run(worker.check_wsgi(steps.wsgi, steps.environs()))
+        print("| group | step | ns |\n|---|---|---:|")
+        for group, name, function, calls in steps.all():
+            print(f"| {group} | {name} | {nanoseconds(function, calls):,.0f} |", flush=True)
+        for group, name, cost in whole(steps):
+            print(f"| {group} | {name} | {cost:,.0f} |", flush=True)
+        described = environment.describe(("auditmw", "orjson"), directory)
+    print("\n" + "\n".join(described))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

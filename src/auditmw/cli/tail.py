@@ -1,0 +1,123 @@
+"""`auditmw tail`: the newest events of a journal, and those that come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from auditmw.cli.events import SLACK, WrittenEvent, newest
+from auditmw.cli.lines import text_at
+from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Since, Unreadable, output_options
+from auditmw.journal import Damage, Follower
+
+DEFAULT_LIMIT = 30
+POLL_SECONDS = 0.25
+
+
+@click.command(
+    cls=ExampleCommand,
+    examples="""
+    auditmw tail /var/lib/shop/audit
+    auditmw tail /var/lib/shop/audit -f --since 5m
+    auditmw tail /var/lib/shop/audit --limit 0 | jq -r 'select(.outcome.result=="failure") | .url.path'
+    auditmw tail /var/lib/shop/audit -z Europe/Amsterdam -o human | less
+    """,
+)
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("-f", "--follow", is_flag=True, help="Go on with the events that come; Ctrl-C ends it.")
+@click.option("-n", "--limit", type=click.IntRange(0), default=DEFAULT_LIMIT, show_default=True, help="How many; 0: all.")
+@click.option("--since", type=Since(), help="Only events since then: 5m, 1h30m, 2d, or 2026-11-20T20:20:11Z.")
+@output_options
+def tail(directory: Path, follow: bool, limit: int, since: datetime | None, **output: Any) -> int:
+    """Show the newest events of the audit directory DIRECTORY, oldest first.
+
+    On a terminal each event is one line: time, level, status, method and path (or the event's name and target), user,
+    client, duration, trace, and what went wrong. Below 120 columns the date and the client are left out. Into a pipe
+    each event is its JSON, exactly as it was written.
+
+    Damaged lines are reported on stderr, and the exit code is then 1. It is 3 when the directory cannot be read.
+    """
+    if follow and output["output"] == "json":
+        raise click.UsageError("--output json is one array, which does not end with --follow; use ndjson")
+    shown = Output(**output)
+    damage = _Damage(shown)
+    try:
+        # Before anything is read, so that nothing is missed between the last event there is and the first that comes.
+        follower = Follower(directory, loads=WrittenEvent.parse, on_damage=damage) if follow else None
+        recent = _show_newest(shown, directory, limit, since, damage)
+        if follower is not None:
+            _follow(shown, follower, recent)
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Unreadable(f"cannot read {directory}: {error.strerror}") from error
+    shown.close()
+    return EXIT_FOUND if damage.seen else EXIT_OK
+
+
+class _Damage:
+    """Reports each damaged place once."""
+
+    def __init__(self, shown: Output) -> None:
+        self.seen: set[tuple[Path, int]] = set()
+        self._shown = shown
+
+    def __call__(self, damage: Damage) -> None:
+        place = (damage.file, damage.offset)
+        if place in self.seen:
+            return
+        self.seen.add(place)
+        copy = f", copied to {damage.quarantined}" if damage.quarantined else ""
+        self._shown.problem(f"{damage.file}: {damage.length} bytes at offset {damage.offset}: {damage.reason}{copy}")
+
+
+def _show_newest(shown: Output, directory: Path, limit: int, since: datetime | None, damage: _Damage) -> set[str]:
+    """Show what is there, and return the ids of what may come again from a follower."""
+    lately = (datetime.now(UTC) - SLACK).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    recent: set[str] = set()
+    events = newest(directory, limit + 1 if limit else 0, since, damage)
+    if limit:
+        events = list(events)
+        if len(events) > limit:
+            shown.note(f"The newest {limit} events; --limit 0 shows all, --limit {limit * 10} more, --since 1h those of an hour.")
+        events = events[-limit:]
+    count = 0
+    for count, event in enumerate(events, 1):
+        shown.event(event)
+        if (text_at(event, "timestamp") or "") >= lately:
+            recent.add(_id(event))
+    shown.flush()
+    if not count:
+        shown.note(_nothing(directory, since))
+    return recent
+
+
+def _nothing(directory: Path, since: datetime | None) -> str:
+    if directory.name == "journal" and any(directory.glob("*.jsonl")):
+        return f"No events: give the audit directory itself, {directory.parent}"
+    return f"No events in {directory}" + (f" since {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if since else "")
+
+
+def _follow(shown: Output, follower: Follower, recent: set[str]) -> None:
+    """Show what comes, until somebody interrupts; `recent` is what was shown already."""
+    while True:
+        events = follower.poll()
+        for event in events:
+            if recent and _id(event) in recent:
+                recent.discard(_id(event))
+            else:
+                shown.event(event)
+        if events:
+            shown.flush()
+        shown.wait(POLL_SECONDS)
+
+
+def _id(event: Mapping[str, Any]) -> str:
+    return text_at(event, "id") or ""
