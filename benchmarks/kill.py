@@ -1,6 +1,7 @@
 """Kill workers with SIGKILL under load, and look for the event of every response that a client received whole.
 
-A server (gunicorn with sync workers, or uvicorn with several workers) serves an audited application on loopback.
+A server (gunicorn with sync workers that are forked from a preloaded application, or uvicorn with several workers that
+load it themselves) serves an audited application on loopback.
 Clients send requests all the time and note the X-Request-ID of each response that they received to its last byte.
 Meanwhile a random worker is killed, again and again. Then everything is stopped and the journal is read: every noted
 request must have its event, exactly once. With --intent so must every request that the application had begun,
@@ -46,7 +47,7 @@ REQUESTS_PER_CLIENT = 100_000
 REQUEST_TIMEOUT_SECONDS = 10
 PROGRESS_TIMEOUT_SECONDS = 30
 PAUSE_SECONDS = (0.02, 0.15)
-"""Between the first response of a new set of workers and the next kill."""
+"""Between a kill and the next one, which also waits for a response."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def _load(number: int, port: int, ledger: Ledger, stop: threading.Event) -> None
         except (OSError, http.client.HTTPException):
             ledger.broken.append(path)
             connection.close()
-            stop.wait(0.005)
+            stop.wait(0.01)
             continue
         if response.status == 200:
             ledger.note(response.headers["X-Request-ID"], int(response.headers["X-Worker"]))
@@ -202,16 +203,20 @@ def _kill_workers(
     for _ in range(kills):
         before = len(ledger.request_ids)
         deadline = time.monotonic() + PROGRESS_TIMEOUT_SECONDS
-        while not (alive := [pid for pid, heard in list(ledger.workers.items()) if heard > before]):
+        time.sleep(rng.uniform(*PAUSE_SECONDS))
+        while not (alive := _alive(process, ledger, before)):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"no response for {PROGRESS_TIMEOUT_SECONDS} s; the server said:\n{_log(directory)}")
             time.sleep(0.002)
-        time.sleep(rng.uniform(*PAUSE_SECONDS))
-        victim = rng.choice(sorted(alive))
-        if _parent(victim) != process.pid:
-            raise RuntimeError(f"expected {victim} to be a worker of {process.pid}; killing nothing")
+        victim = rng.choice(alive)
         os.kill(victim, signal.SIGKILL)
         del ledger.workers[victim]
+
+
+def _alive(process: subprocess.Popen[bytes], ledger: Ledger, before: int) -> list[int]:
+    """Return the workers that answered since ``before`` responses had come: children of the server, nobody else."""
+    heard = [pid for pid, last in list(ledger.workers.items()) if last > before]
+    return sorted(pid for pid in heard if _parent(pid) == process.pid)
 
 
 def _parent(pid: int) -> int | None:
@@ -243,6 +248,7 @@ def _served(server: str, directory: Path, intent: bool) -> Iterator[tuple[subpro
             preexec_fn=_end_with_parent,
         )
     try:
+        _wait_until_it_listens(process, port, directory)
         yield process, port
     finally:
         process.terminate()
@@ -253,10 +259,19 @@ def _served(server: str, directory: Path, intent: bool) -> Iterator[tuple[subpro
             process.wait()
 
 
+def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, directory: Path) -> None:
+    deadline = time.monotonic() + PROGRESS_TIMEOUT_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"expected a server on port {port}; it said:\n{_log(directory)}")
+
+
 def _arguments(server: str, port: int) -> list[str]:
     if server == "gunicorn":
         bind = f"127.0.0.1:{port}"
-        return ["gunicorn", "--workers", str(WORKERS), "--bind", bind, "benchmarks.kill_app:wsgi"]
+        return ["gunicorn", "--preload", "--workers", str(WORKERS), "--bind", bind, "benchmarks.kill_app:wsgi"]
     workers = ["--workers", str(WORKERS), "--port", str(port)]
     return ["uvicorn", *workers, "--no-access-log", "--log-level", "warning", "benchmarks.kill_app:asgi"]
 

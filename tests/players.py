@@ -21,7 +21,7 @@ import trio
 from scenario_apps import Notes
 from scenarios import Client
 
-OURS = ("x-request-id", "x-userid", "x-sessionid")
+OURS = ("x-request-id", "x-userid", "x-sessionid", "x-user")
 
 
 def nothing_written() -> int:
@@ -44,8 +44,10 @@ class Recording:
     raised: BaseException | None = None
     result: Any = None  # WSGI: what the server was given
     returned: Any = None  # WSGI: what the app itself returned
+    method: str = "GET"
     errors: io.StringIO = field(default_factory=io.StringIO)  # WSGI: wsgi.errors
     final: int | None = None  # ASGI: the number of the step that completed the answer
+    received: int = 0  # ASGI: how often someone asked for a message
     passed: tuple[Any, ...] = ()  # ASGI: what the app itself was called with
     given: tuple[Any, ...] = ()  # ASGI: what the server called with
 
@@ -53,6 +55,12 @@ class Recording:
         """The response headers as they were at last, names canonical."""
         heads = [step[2] for step in self.steps if step[0] == "head"]
         return [(canonical(name), as_text(value)) for name, value in heads[-1]] if heads else []
+
+    @property
+    def bodiless(self) -> bool:
+        """Whether the answer goes out without a body, whatever the app gives (RFC 9110 §6.4.1)."""
+        statuses = [str(step[1])[:3] for step in self.steps if step[0] == "head"]
+        return self.method == "HEAD" or statuses[-1:] in (["204"], ["304"])
 
     def view(self) -> dict[str, Any]:
         """Everything that must be equal with and without auditmw."""
@@ -64,6 +72,7 @@ class Recording:
             "its own exception": self.notes.raised is None or self.raised is self.notes.raised,
             "length": len(self.result) if sized else None,
             "errors": self.errors.getvalue(),
+            "received": self.received,
         }
 
 
@@ -221,7 +230,7 @@ def play_wsgi(
     written: Callable[[], int] = nothing_written,
 ) -> Recording:
     """Plays one request against ``wrap(make(notes))`` and returns what the server saw."""
-    recording = Recording()
+    recording = Recording(method=client.method)
     app = make(recording.notes)
 
     def tap(environ: dict[str, Any], start_response: Any) -> Any:
@@ -289,6 +298,7 @@ class Connection:
         return scope
 
     async def receive(self) -> dict[str, Any]:
+        self.recording.received += 1
         if self.incoming:
             return self.incoming.pop(0)
         if self.client.cancels_after is not None and self.sent >= self.client.cancels_after:
@@ -355,7 +365,7 @@ def play_asgi(
     loop: str = "asyncio",
 ) -> Recording:
     """Plays one connection against ``wrap(make(notes))`` on ``loop`` and returns what the server saw."""
-    recording = Recording()
+    recording = Recording(method=client.method)
     app = make(recording.notes)
 
     async def tap(scope: Any, receive: Any, send: Any) -> None:

@@ -765,3 +765,54 @@ async def annotates_in_stream_asgi(notes: Notes, scope: Any, receive: Any, send:
 
 def header(name: str, value: str, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     return (*PLAIN, (name, value), *more)
+
+
+def identified_only() -> None:
+    auditmw.identify("u7")
+
+
+# --- who is calling: resolvers, and apps that find it out on their way
+
+
+def by_carrier(request: auditmw.Request) -> auditmw.Identity | None:
+    """What a framework put into the environ or the scope."""
+    user = request.carrier.get("app.user")
+    return auditmw.Identity(user) if user else None
+
+
+async def by_carrier_async(request: auditmw.Request) -> auditmw.Identity | None:
+    return by_carrier(request)
+
+
+def fails_to_resolve(request: auditmw.Request) -> auditmw.Identity | None:
+    raise LookupError("the user store is away")
+
+
+async def fails_to_resolve_async(request: auditmw.Request) -> auditmw.Identity | None:
+    raise LookupError("the user store is away")
+
+
+def authenticates(notes: Notes, environ: dict[str, Any], start_response: Any) -> Any:
+    environ["app.user"] = "u7"
+    start_response("200 OK", list(PLAIN))
+    return [b"hello"]
+
+
+async def authenticates_asgi(notes: Notes, scope: Any, receive: Any, send: Any) -> None:
+    scope["app.user"] = "u7"
+    await send(start(200))
+    await send(body(b"hello"))
+
+
+def authenticates_late(notes: Notes, environ: dict[str, Any], start_response: Any) -> Any:
+    start_response("200 OK", list(PLAIN))
+    yield b"hel"
+    environ["app.user"] = "u7"
+    yield b"lo"
+
+
+async def authenticates_late_asgi(notes: Notes, scope: Any, receive: Any, send: Any) -> None:
+    await send(start(200))
+    await send(body(b"hel", more=True))
+    scope["app.user"] = "u7"
+    await send(body(b"lo"))

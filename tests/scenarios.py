@@ -176,7 +176,14 @@ def unanswered(status: Any = ABSENT, **more: Any) -> dict[str, Any]:
 
 def fails_later(error: type[BaseException]) -> tuple[dict[str, Any]]:
     """The second event of an app that raised when its answer had already left."""
-    return ({"event": "failed_after_response", "outcome.result": "failure", "error.type": qualified(error)},)
+    return (
+        {
+            "event": "failed_after_response",
+            "source.kind": "app",
+            "outcome.result": "failure",
+            "error.type": qualified(error),
+        },
+    )
 
 
 def socket(**more: Any) -> dict[str, Any]:
@@ -504,7 +511,14 @@ TOLD = [
     Scenario(
         "record",
         done(),
-        more=({"event": "order_shipped", "target": {"type": "order", "id": "7"}, "data": {"carrier": "post"}},),
+        more=(
+            {
+                "event": "order_shipped",
+                "source.kind": "app",
+                "target": {"type": "order", "id": "7"},
+                "data": {"carrier": "post"},
+            },
+        ),
         **answers(b"hello", before=apps.recorded),
         same_object=True,
     ),
@@ -572,6 +586,117 @@ TOLD = [
         sends={"x-userid": []},
         client=Client(headers=(("X-Userid", "root"),)),
         **answers(b"hello"),
+        same_object=True,
+    ),
+]
+
+# Both protocols: other settings.
+SETTINGS = [
+    Scenario(
+        "resolver asked late",
+        done(actor__id="u7"),
+        options={"resolver": apps.by_carrier},
+        sends={"x-userid": ["u7"]},
+        wsgi=wsgi(apps.authenticates),
+        asgi=asgi(apps.authenticates_asgi),
+        same_object=True,
+    ),
+    Scenario(
+        "resolver asked again at the end",
+        done(actor__id="u7"),
+        options={"resolver": apps.by_carrier},
+        wsgi=wsgi(apps.authenticates_late),
+        asgi=asgi(apps.authenticates_late_asgi),
+    ),
+    Scenario(
+        "resolver that knows nobody",
+        done(actor={"type": "anonymous", "authenticated": False}),
+        options={"resolver": lambda request: None},
+        **answers(b"hello"),
+        same_object=True,
+    ),
+    Scenario(
+        "resolver that raises",
+        done(actor=PRESENT),
+        options={"resolver": apps.fails_to_resolve},
+        counted={"resolver_errors": ANYTHING},
+        **answers(b"hello"),
+        same_object=True,
+    ),
+    Scenario(
+        "asynchronous resolver",
+        done(actor__id="u7"),
+        options={"resolver": apps.by_carrier_async},
+        sends={"x-userid": ["u7"]},
+        wsgi=wsgi(apps.authenticates),
+        asgi=asgi(apps.authenticates_asgi),
+        same_object=True,
+    ),
+    Scenario(
+        "asynchronous resolver that raises",
+        done(actor=PRESENT),
+        options={"resolver": apps.fails_to_resolve_async},
+        counted={"resolver_errors": ANYTHING},
+        **answers(b"hello"),
+        same_object=True,
+    ),
+    Scenario(
+        "intent record",
+        done(),
+        more=({"event": "http_request", "outcome.result": "pending"},),
+        options={"intent": True},
+        **answers(b"hello"),
+        same_object=True,
+    ),
+    Scenario(
+        "intent record, exception",
+        failed(ValueError, 200),
+        more=({"event": "http_request", "outcome.result": "pending"},),
+        options={"intent": True},
+        **raising(lambda: ValueError("no"), after=1),
+        raises=ValueError,
+    ),
+    Scenario(
+        "refusal that is not needed",
+        done(),
+        more=({"outcome.result": "pending"},),
+        options={"on_failure": "refuse"},
+        **answers(b"hel", b"lo", shape=apps.as_generator),
+    ),
+    Scenario("to the disk", done(), options={"durability": "disk"}, **answers(b"hello"), same_object=True),
+    Scenario(
+        "to the disk, stream", done(), options={"durability": "disk"}, **answers(b"hel", b"lo", shape=apps.as_generator)
+    ),
+    Scenario(
+        "to the disk, exception",
+        failed(ValueError),
+        options={"durability": "disk"},
+        **raising(lambda: ValueError("no")),
+        raises=ValueError,
+    ),
+    Scenario(
+        "other header names",
+        done(actor__id="u7"),
+        sends={"x-user": ["u7"]},
+        options={"user_header": "X-User"},
+        **answers(b"hello", before=apps.identified_only),
+        same_object=True,
+    ),
+    Scenario(
+        "identity for everybody",
+        done(actor__id="u7"),
+        sends={"x-userid": ["u7"]},
+        client=STRANGER,
+        options={"identify_to": "always"},
+        **answers(b"hello", before=apps.identified_only),
+        same_object=True,
+    ),
+    Scenario(
+        "identity for nobody",
+        done(actor__id="u7"),
+        sends={"x-userid": []},
+        options={"identify_to": "never"},
+        **answers(b"hello", before=apps.identified_only),
         same_object=True,
     ),
 ]
@@ -1020,4 +1145,4 @@ CONNECTIONS = [
     Scenario("lifespan, wrapped twice", None, client=LIFESPAN, asgi=asgi(apps.lives), times_wrapped=2),
 ]
 
-SCENARIOS = [*ORDINARY, *TOLD, *WSGI_ONLY, *ASGI_ONLY, *CONNECTIONS]
+SCENARIOS = [*ORDINARY, *TOLD, *SETTINGS, *WSGI_ONLY, *ASGI_ONLY, *CONNECTIONS]

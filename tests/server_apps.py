@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import auditmw
-from server_apps_facts import CHUNKS, FILE_BYTES
+from server_apps_facts import CHUNKS, FILE_BYTES, FLOOD_CHUNK_BYTES, FLOOD_CHUNKS
 
 PLAIN = "text/plain"
 
@@ -39,6 +39,9 @@ def wsgi_app(environ: dict[str, Any], start_response: Any) -> Any:
     if path == "/stream":
         start_response("200 OK", [("Content-Type", PLAIN)])
         return (chunk for chunk in CHUNKS)
+    if path == "/flood":
+        start_response("200 OK", [("Content-Type", PLAIN)])
+        return (bytes(FLOOD_CHUNK_BYTES) for _ in range(FLOOD_CHUNKS))
     if path == "/raise":
         raise RuntimeError("in the view")
     if path == "/download":
@@ -89,6 +92,8 @@ async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
         await upload(receive, send)
     elif path == "/stream":
         await answer(send, 200, CHUNKS)
+    elif path == "/flood":
+        await answer(send, 200, [bytes(FLOOD_CHUNK_BYTES)] * FLOOD_CHUNKS)
     elif path.startswith("/as/"):
         await who_am_i_asgi(path, send)
     elif path == "/list":

@@ -205,6 +205,14 @@ def test_every_relative_link_leads_somewhere(page):
     assert list(dead_links(page, page.read_text(encoding="utf-8"))) == []
 
 
+@pytest.mark.parametrize("page", LINKED_PAGES, ids=page_id)
+def test_every_file_of_the_project_that_a_page_names_is_there(page):
+    named = re.findall(
+        r"`((?:src|tests|docs|examples|benchmarks|requirements)/[\w./-]+)`", page.read_text(encoding="utf-8")
+    )
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 @pytest.mark.parametrize(
     ("text", "dead"),
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+import struct
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,8 +16,8 @@ from typing import Any
 import pytest
 
 import journal_files
-from server_apps_facts import CHUNKS, FILE_BYTES
-from servers import SERVERS, AppServer, Response, behind_nginx, poll, request
+from server_apps_facts import CHUNKS, FILE_BYTES, FLOOD_CHUNK_BYTES, FLOOD_CHUNKS
+from servers import HOST, SERVERS, AppServer, Response, behind_nginx, poll, request
 
 Check = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -122,7 +124,7 @@ def test_an_exception(shop: Shop, check_event: Check):
     event = check_event(poll(lambda: first(shop, request_id), "the event of the exception"))
     assert event["outcome"] == {"result": "failure", "reason": "exception"}
     assert event["error"]["type"] == "builtins.RuntimeError"
-    assert "status_code" not in event["http"]["response"]
+    assert "response" not in event["http"]
     assert shop.event_of(request_id) == event
 
 
@@ -169,6 +171,24 @@ def test_concurrent_requests_do_not_mix_users(shop: Shop):
         event = events[request_id]
         assert (event["actor"]["id"], event["data"]["seen"], event["url"]["path"]) == (user, user, f"/as/{user}")
     assert len({events[request_id]["session"]["id"] for _, _, request_id in visits}) == 64
+
+
+def test_a_client_that_leaves_has_one_event(shop: Shop):
+    """WSGI servers stop asking for chunks, and the event says why; ASGI servers do not tell an app that never asks."""
+    request_id = str(uuid.uuid4())
+    with socket.create_connection((HOST, shop.server.port), 10) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets
+        client.sendall(f"GET /flood HTTP/1.1\r\nHost: shop\r\nX-Request-ID: {request_id}\r\n\r\n".encode())
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+    event = poll(lambda: first(shop, request_id), "the event of the client that left")
+    assert shop.event_of(request_id) == event
+    size = event["http"]["response"]["body_size"]
+    if shop.protocol == "wsgi":
+        assert event["outcome"] == {"result": "unknown", "reason": "client_disconnected"}
+        assert size < FLOOD_CHUNK_BYTES * FLOOD_CHUNKS
+    else:
+        complete = size == FLOOD_CHUNK_BYTES * FLOOD_CHUNKS
+        assert event["outcome"]["result"] == ("success" if complete else "unknown")
 
 
 def test_sigterm_under_load_loses_nothing(shop: Shop):

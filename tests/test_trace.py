@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditmw.trace import DEFAULT_ACCEPT, Trace, Tracer, new_span_id, new_trace_id, outgoing, traceparent
+from auditmw.trace import DEFAULT_ACCEPT, Trace, Tracer, is_token, new_span_id, new_trace_id, outgoing, traceparent
 
 T = "4bf92f3577b34da6a3ce929d0e0e4736"
 S = "00f067aa0ba902b7"
@@ -550,6 +550,11 @@ def test_a_request_id_is_a_token_or_is_replaced(value, token):
     else:
         assert trace.request_id == token
     assert outgoing(trace)["x-request-id"] == trace.request_id
+
+
+@pytest.mark.parametrize(("value", "token"), TOKENS)
+def test_a_token_is_known_as_it_stands(value, token):
+    assert is_token(value) == (value == token)
 
 
 @pytest.mark.parametrize(("value", "token"), TOKENS)

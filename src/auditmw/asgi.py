@@ -19,7 +19,7 @@ from auditmw.context import current_exchange
 from auditmw.exchange import Exchange
 
 if TYPE_CHECKING:
-    from auditmw.audit import Audit
+    from auditmw.audit import Audit, Resolver
 
     Scope = MutableMapping[str, Any]
     Message = MutableMapping[str, Any]
@@ -44,30 +44,28 @@ def read_headers(scope: Scope) -> dict[str, str]:
 
 
 class ASGIAudit:
-    """ASGI middleware: every request and every websocket connection to `app` becomes one event of `audit`."""
+    """ASGI middleware: every request and every websocket connection to `app` becomes one event of `audit`.
 
-    def __init__(self, app: ASGIApp, audit: Audit) -> None:
+    `resolver` is asked who is calling where the audit was given none.
+    """
+
+    def __init__(self, app: ASGIApp, audit: Audit, *, resolver: Resolver | None = None) -> None:
         if not callable(app):
             raise TypeError(f"expected an ASGI application as the first argument, not {app!r}")
         self.app = app
         self.audit = audit
-        self._policy = audit.policy
+        self._policy = audit.policy_with(resolver, blocking=False)
         self._names = {name.encode("latin-1"): name for name in audit.policy.request_names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
         kind = scope["type"]
-        policy = self._policy
         if kind != "http" and kind != "websocket":
             return await self.app(scope, receive, send)
-        if scope.get(_KEY) is policy:  # wrapped twice: one event
+        exchange = self.begin(scope)
+        if exchange is None:
             return await self.app(scope, receive, send)
-        try:
-            exchange = self._begin(scope)
-            scope[_KEY] = policy
-        except Exception as error:  # never break the app
-            policy.count("lost", error)
-            return await self.app(scope, receive, send)
+        policy = self._policy
         if policy.intent and not exchange.begin():
             return await _refuse(kind, send)
         channel = _Http(exchange, receive, send) if kind == "http" else _WebSocket(exchange, receive, send)
@@ -82,9 +80,22 @@ class ASGIAudit:
                 channel.end()
                 if policy.commit is not None:
                     policy.commit()
+            exchange.release()
             current_exchange.reset(token)
 
-    def _begin(self, scope: Scope) -> Exchange:
+    def begin(self, scope: Scope) -> Exchange | None:
+        """A new exchange; None where a shell outside of this one has made it already, or where it cannot be made."""
+        if scope.get(_KEY) is self.audit:  # wrapped twice: one event
+            return None
+        try:
+            exchange = self._exchange(scope)
+            scope[_KEY] = self.audit
+        except Exception as error:  # never break the app
+            self._policy.count("lost", error)
+            return None
+        return exchange
+
+    def _exchange(self, scope: Scope) -> Exchange:
         names = self._names
         found: dict[str, str] = {}
         for raw, value in scope["headers"]:
@@ -135,7 +146,7 @@ class _Http:
         kind = message["type"]
         if kind == "http.request":
             exchange.received_bytes = (exchange.received_bytes or 0) + len(message.get("body") or b"")
-        elif kind == "http.disconnect":
+        elif kind == "http.disconnect" and not exchange.complete:
             exchange.client_gone = True
         return message
 
@@ -145,18 +156,17 @@ class _Http:
         if kind == "http.response.start":
             if exchange.policy.async_resolver is not None and exchange.identity is None:
                 return self._resolve_and_start(message)
-            return self._send(started(exchange, message, self))
+            return self._start(message)
         more = True
         if kind == "http.response.body":
-            exchange.body_bytes += len(message.get("body") or b"")  # type: ignore[operator]
-            more = message.get("more_body", False) or self.trailers
+            whole = exchange.account(len(message.get("body") or b""))  # what comes after does not reach the client
+            more = (message.get("more_body", False) and not whole) or self.trailers
         elif kind == "http.response.zerocopysend":
             count = message.get("count")
             exchange.body_bytes = None if count is None or exchange.body_bytes is None else exchange.body_bytes + count
             more = message.get("more_body", False) or self.trailers
         elif kind == "http.response.pathsend":
-            length = exchange.content_length or ""
-            exchange.body_bytes = int(length) if length.isascii() and length.isdigit() else None
+            exchange.body_bytes = exchange.promised_bytes()
             more = self.trailers
         elif kind == "http.response.trailers":
             more = message.get("more_trailers", False)
@@ -168,10 +178,8 @@ class _Http:
     def end(self) -> None:
         """Write the event."""
         exchange = self.exchange
-        route = exchange.carrier.get("route")  # Starlette and FastAPI put it there
-        if route is not None and exchange.route is None:
-            path = getattr(route, "path", None)
-            exchange.route = path[:1024] if isinstance(path, str) else None
+        if exchange.route is None and "route" in exchange.carrier:
+            exchange.route = _route(exchange.carrier)
         exchange.finish()
 
     def _end_and_send(self, message: Message) -> Awaitable[None]:
@@ -192,9 +200,19 @@ class _Http:
             self.exchange.client_gone = True
             raise
 
+    def _start(self, message: Message) -> Awaitable[None]:
+        exchange = self.exchange
+        message = started(exchange, message, self)
+        if self.trailers or exchange.done:
+            return self._pass(message)
+        exchange.promise()
+        if exchange.account(0):  # the head is the whole response
+            return self._end_and_send(message)
+        return self._pass(message)
+
     async def _resolve_and_start(self, message: Message) -> None:
         await self.exchange.resolve_async()
-        await self._send(started(self.exchange, message, self))
+        await self._start(message)
 
     async def _resolve_and_end(self, message: Message) -> None:
         await self.exchange.resolve_async()
@@ -204,7 +222,7 @@ class _Http:
     async def _commit_and_send(self, message: Message) -> None:
         commit = self.exchange.policy.commit
         if commit is not None:
-            await _in_a_thread(commit)
+            await in_a_thread(commit)
         await self._send(message)
 
 
@@ -266,6 +284,8 @@ class _WebSocket:
         if exchange.status == 101:
             code = {} if self.close_code is None else {"close_code": self.close_code}
             exchange.data = {**(exchange.data or {}), "websocket": {**code, **self.counts}}
+        if exchange.route is None and "route" in exchange.carrier:
+            exchange.route = _route(exchange.carrier)
         exchange.finish()
 
     def _closed(self, code: int) -> None:
@@ -283,7 +303,7 @@ class _WebSocket:
         if not self.exchange.done:
             self.end()
             if self.exchange.policy.commit is not None:
-                await _in_a_thread(self.exchange.policy.commit)
+                await in_a_thread(self.exchange.policy.commit)
 
 
 def started(exchange: Exchange, message: Message, channel: _Http | _WebSocket) -> Message:
@@ -316,6 +336,23 @@ def started(exchange: Exchange, message: Message, channel: _Http | _WebSocket) -
         return {**message, "headers": headers} if "headers" in message else message
 
 
+def _route(scope: Scope) -> str | None:
+    """The template of the route that Starlette or FastAPI put into the scope, below the path of what it is mounted on.
+
+    A router that FastAPI includes keeps its own routes; those with the prefix are in a context of FastAPI's own.
+    """
+    try:
+        route = scope["route"]
+        chosen = scope.get("fastapi", {}).get("effective_route_context")
+        path = chosen.path if chosen is not None and chosen.original_route is route else route.path
+        mounted = scope["root_path"][len(scope["app_root_path"]) :] if "app_root_path" in scope else ""
+        if mounted:  # a mount, which has no endpoint, is itself the end of that path
+            path = mounted + path if hasattr(route, "endpoint") else mounted
+    except Exception:  # another framework's idea of a route
+        return None
+    return path[:1024] if isinstance(path, str) else None
+
+
 async def _refuse(kind: str, send: Send) -> None:
     if kind == "websocket":
         await send({"type": "websocket.close", "code": 1013})  # "try again later", the registered code
@@ -325,7 +362,7 @@ async def _refuse(kind: str, send: Send) -> None:
     await send({"type": "http.response.body", "body": _REFUSED})
 
 
-async def _in_a_thread(commit: Callable[[], None]) -> None:
+async def in_a_thread(commit: Callable[[], None]) -> None:
     """Wait for the disk without stopping the loop, where the loop is asyncio's."""
     asyncio = sys.modules.get("asyncio")
     try:

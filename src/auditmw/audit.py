@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 from asgiref.sync import async_to_sync
 
+from auditmw import forks
 from auditmw.emitter import Emitter
 from auditmw.head import HeaderKinds
 from auditmw.health import Health
@@ -115,7 +116,7 @@ class Audit:
         extra = _captured(capture_headers, redactor)
         asked, asked_async = _resolvers(resolver)
         refuse = _one_of("on_failure", on_failure, ("serve", "refuse")) == "refuse"
-        request_captured = dict.fromkeys((*_CAPTURED_REQUEST, *extra), redactor.url)
+        request_captured = (*_CAPTURED_REQUEST, *extra)
         own = (*_OWN_FIELDS, *tracer.names, *((proxies.header,) if proxies.header else ()))
         user, session, request_id = (_header_name(name) for name in (user_header, session_header, request_id_header))
         self.policy = Policy(
@@ -138,17 +139,14 @@ class Audit:
             server_timing=server_timing,
             request_names=tuple(dict.fromkeys((*own, *request_captured))),
             request_captured=request_captured,
-            response_captured=dict.fromkeys((*_CAPTURED_RESPONSE, *extra), redactor.url),
+            response_captured=frozenset((*_CAPTURED_RESPONSE, *extra)),
             emit=emitter.emit,
             commit=emitter.commit if durability == "disk" else None,
             count=health.count,
         )
-        self.blocking_policy = self.policy
-        if asked_async is not None:  # a WSGI server's threads have no event loop of their own
-            self.blocking_policy = replace(self.policy, resolver=async_to_sync(asked_async), async_resolver=None)
         _audits.add(self)
-        _after_fork(health)
-        _after_fork(emitter)
+        forks.in_child(health.renew)
+        forks.in_child(emitter.renew)
 
     def health(self) -> dict[str, Any]:
         """How this process's part of the log is doing.
@@ -161,9 +159,22 @@ class Audit:
         wrong = [kind for kind in told["counts"] if kind != "exempted"]
         return {"status": "degraded" if wrong else "ok", **told, "journal": self.journal.stats()}
 
+    def policy_with(self, resolver: Resolver | None, *, blocking: bool) -> Policy:
+        """The policy for a shell, which asks `resolver` where this audit has none.
+
+        `blocking`: the shell cannot await; an ``async`` resolver is run to its end by asgiref.
+        """
+        policy = self.policy
+        if policy.resolver is None and policy.async_resolver is None:
+            asked, asked_async = _resolvers(resolver)
+            policy = replace(policy, resolver=asked, async_resolver=asked_async)
+        if blocking and policy.async_resolver is not None:  # a WSGI server's threads have no event loop of their own
+            policy = replace(policy, resolver=async_to_sync(policy.async_resolver), async_resolver=None)
+        return policy
+
     def owns(self, policy: Policy) -> bool:
         """Whether a request under this policy is one of this audit's."""
-        return policy is self.policy or policy is self.blocking_policy
+        return policy.emit is self.policy.emit
 
     def close(self) -> None:
         """Close the journal's file; nothing is ever waiting to be written, so this is only for tidiness."""
@@ -201,16 +212,16 @@ def _service(service: str | Service) -> Mapping[str, str]:
     return {name: str(value)[:1024] for name, value in asdict(service).items() if value is not None}
 
 
-def _exempt(patterns: Iterable[str]) -> re.Pattern[str] | None:
+def _exempt(patterns: Iterable[str]) -> tuple[re.Pattern[str], ...]:
     if isinstance(patterns, (str, bytes)):
         raise TypeError(f"expected a list of regular expressions for exempt, not {patterns!r}; put it in a list")
-    patterns = list(patterns)
+    compiled = []
     for pattern in patterns:
         try:
-            re.compile(pattern)
+            compiled.append(re.compile(pattern))
         except (re.error, TypeError) as error:
             raise ValueError(f"expected a regular expression in exempt, not {pattern!r}: {error}") from error
-    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
+    return tuple(compiled)
 
 
 def _resolvers(
@@ -246,15 +257,3 @@ def _one_of(option: str, value: _T, known: Sequence[_T]) -> _T:
     if value not in known:
         raise ValueError(f"expected {option} to be one of {', '.join(map(repr, known))}, not {value!r}")
     return value
-
-
-def _after_fork(part: Health | Emitter) -> None:
-    """Have `part` start anew in forked children, without keeping it alive."""
-    reference = weakref.ref(part)
-
-    def renew() -> None:
-        alive = reference()
-        if alive is not None:
-            alive.renew()
-
-    os.register_at_fork(after_in_child=renew)

@@ -22,6 +22,8 @@ from typing import Any
 
 import orjson
 
+from auditmw import forks
+
 Event = dict[str, Any]
 
 SCHEMA = "auditmw.event/1.0"
@@ -30,14 +32,14 @@ SEVERITY = {"debug": 5, "info": 9, "warning": 13, "error": 17, "critical": 21}  
 # CADF (DSP0262) verbs for HTTP methods, as keystonemiddleware maps them.
 ACTIONS = {"GET": "read", "HEAD": "read", "POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
 
-# Nothing in an event shorter than this can exceed a limit of the schema: its shortest limit that request data can
-# reach is 1024 characters, and the required fields around it take more than 300 bytes.
-_SURELY_FITS_BYTES = 1_300
+# Nothing in an event shorter than this can exceed a limit of the schema: shorter limits than the user agent's 2048 are
+# kept where their values are made, and the required fields around it take more than 300 bytes.
+_SURELY_FITS_BYTES = 2_300
 _MAX_DEPTH = 32
 _MAX_ITEMS = 1_000  # of one container
 _MAX_VALUES = 10_000  # of one call
 _INT_RANGE = range(-(2**63), 2**64)  # what orjson writes exactly
-_SHORT = 1_024
+SHORT = 1_024  # characters; the schema's limit of a short string
 _LIMITS: dict[str, int] = {
     "/message": 8_192,
     "/event": 128,
@@ -93,7 +95,7 @@ def _renew() -> None:
 
 
 _renew()
-os.register_at_fork(after_in_child=_renew)
+forks.in_child(_renew)
 
 
 def new_id(time_ns: int) -> str:
@@ -240,7 +242,7 @@ def _composite(value: Any, pointer: str, notes: Notes, depth: int) -> Any:
         if isinstance(value, float) and math.isfinite(value):
             return float(value)
         notes.truncated.append(pointer)
-        return str(value)[:_SHORT]
+        return str(value)[:SHORT]
     if callable(getattr(value, "model_dump", None)):  # pydantic
         return plain(value.model_dump(), pointer, notes, depth + 1)
     if callable(getattr(value, "isoformat", None)):
@@ -255,7 +257,7 @@ def _members(pairs: Iterable[tuple[Any, Any]], pointer: str, notes: Notes, depth
             notes.truncated.append(pointer)
             break
         name = _text(key if isinstance(key, str) else str(plain(key, pointer, notes, depth + 1)), pointer, notes)[
-            :_SHORT
+            :SHORT
         ]
         result[name] = plain(item, pointer_to(pointer, name), notes, depth + 1)
     return result
@@ -281,7 +283,7 @@ def _octets(value: bytes, pointer: str, notes: Notes) -> str:
 
 def _cut(value: Any, pointer: str, notes: Notes) -> Any:
     if isinstance(value, str):
-        limit = _LIMITS.get(pointer) or (_FREE_LIMIT if pointer.startswith(_FREE) else _SHORT)
+        limit = _LIMITS.get(pointer) or (_FREE_LIMIT if pointer.startswith(_FREE) else SHORT)
         if len(value) <= limit:
             return value
         notes.truncated.append(pointer)

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from auditmw import forks
 from auditmw.event import SEVERITY, new_id
 from auditmw.facts import Facts
 from auditmw.head import CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, REQUEST_ID, SESSION, USER, shared_cache_may_keep
@@ -35,6 +36,7 @@ class Exchange(Facts):
     done = False
     has_request_id = False  # the application set the header itself
     shared = False  # a shared cache may keep the response
+    _remaining_bytes = -1  # that the head still promises; below 0: it promised nothing
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class Exchange(Facts):
         port: int | None,
     ) -> None:
         self.started_ns = time.perf_counter_ns()
+        forks.check()
         self.policy = policy
         self.protocol = protocol
         self.carrier = carrier
@@ -66,8 +69,10 @@ class Exchange(Facts):
         self.peer = address = peer_address(peer)
         self.trusted = trusted = policy.proxies.trusts(address)
         self.trace = policy.tracer.begin(found, trusted)
-        exempt = policy.exempt
-        self.exempt = exempt is not None and exempt.search(path[:2048]) is not None
+        self.exempt = False
+        for pattern in policy.exempt:
+            if pattern.search(path[:2048]) is not None:
+                self.exempt = True
 
     # -- told by the shell
 
@@ -115,13 +120,12 @@ class Exchange(Facts):
             if kind == CACHE_CONTROL:
                 self.shared = shared_cache_may_keep(value)
             name = name.lower()
-            clean = self.policy.response_captured.get(name)
-            if clean is not None:
+            if name in self.policy.response_captured:
                 if self.captured is None:
                     self.captured = {}
                 values = self.captured.setdefault(name, [])
                 pointer = f"/http/response/headers/{name}/{len(values)}"
-                values.append(self.redacted(clean, self._wire(value, pointer), pointer))
+                values.append(self._changed(self.policy.texts[value], pointer))
         return True
 
     def response_started(self) -> list[tuple[str, str]]:
@@ -144,6 +148,33 @@ class Exchange(Facts):
             trace = self.trace
             added.append(("Server-Timing", f"trace;desc={traceparent(trace.trace_id, trace.span_id, trace.flags)}"))
         return added
+
+    def promise(self) -> None:
+        """Take the response's head at its word: so many bytes of body, and the response is complete."""
+        promised = self.promised_bytes()
+        self._remaining_bytes = -1 if promised is None else promised
+
+    def account(self, size_bytes: int) -> bool:
+        """Add bytes of the body; True when they complete a response that promised its length."""
+        if self.body_bytes is not None:
+            self.body_bytes += size_bytes
+        if self._remaining_bytes < 0:
+            return False
+        self._remaining_bytes -= size_bytes
+        if self._remaining_bytes > 0:
+            return False
+        self._remaining_bytes = 0
+        self.complete = True
+        return not self.done
+
+    def will_complete(self, size_bytes: int) -> bool:
+        """Whether so many bytes more complete a response that promised its length."""
+        return 0 <= self._remaining_bytes <= size_bytes
+
+    def left(self) -> None:
+        """The server let go of the body before its end: the client went away, unless nothing more was promised."""
+        self.complete = self._remaining_bytes == 0
+        self.client_gone = not self.complete and self.status != 0
 
     def restart(self) -> None:
         """Forget a response that an error page replaces before its headers were sent (PEP 3333, `exc_info`)."""
@@ -173,6 +204,10 @@ class Exchange(Facts):
             policy.emit(self.compose(time.time_ns(), time.perf_counter_ns() - self.started_ns))
         except Exception as error:
             policy.count("lost", error)
+
+    def release(self) -> None:
+        """Let go of the exception, whose frames would keep everything alive until the garbage collector runs."""
+        self.error = None
 
     # -- who is calling
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from auditmw.event import ACTIONS, SCHEMA, SEVERITY, Event, Notes, new_id, timestamp, wire_text
+from auditmw.event import ACTIONS, SCHEMA, SEVERITY, SHORT, Event, Notes, new_id, timestamp, wire_text
 from auditmw.failure import describe_error
-from auditmw.head import safe_path, split_host
+from auditmw.head import split_host
 from auditmw.identity import Actor, Identity, describe
 from auditmw.peer import Client
-from auditmw.policy import Policy
+from auditmw.policy import Changed, Policy
 from auditmw.trace import Trace
 
 _NO_BODY = frozenset({204, 304})  # RFC 9110 §6.4.1
@@ -121,7 +121,8 @@ class Facts:
             client["forwarded"] = list(forwarded)
         event["client"] = client
         if host is not None:
-            event["server"] = {"address": host}
+            name, at = split_host(host)
+            event["server"] = {"address": name} if at is None else {"address": name, "port": at}
         self._add_actor(event)
         event["service"] = self.policy.service
 
@@ -134,8 +135,10 @@ class Facts:
     def outcome(self) -> tuple[str, str | None, str]:
         """Result, reason and level."""
         status, error = self.status, self.error
+        if self.client_gone and (not isinstance(error, Exception) or _tells_of_the_client(error)):
+            return "unknown", "client_disconnected", "warning"
         if not self.complete:
-            if self.client_gone or isinstance(error, GeneratorExit):
+            if isinstance(error, GeneratorExit):
                 return "unknown", "client_disconnected", "warning"
             if error is None:
                 return "failure", "incomplete_response" if status else "no_response", "error"
@@ -146,6 +149,13 @@ class Facts:
         if status < 400:
             return "success", None, "info"
         return "failure", f"http_{status}", "warning" if status < 500 else "error"
+
+    def promised_bytes(self) -> int | None:
+        """How long the body will be, where the response's head tells it (RFC 9110 §8.6)."""
+        if self.has_no_body():
+            return 0
+        length = self.content_length
+        return int(length) if length is not None and length.isascii() and length.isdigit() else None
 
     def has_no_body(self) -> bool:
         """Whether the response goes out without a body, whatever the application gives."""
@@ -171,15 +181,11 @@ class Facts:
         described = describe_error(error, handled=handled)
         for name in ("message", "stacktrace"):
             if name in described:
-                described[name] = self.redacted(self.policy.redactor.text, described[name], f"/error/{name}")
+                text = self.policy.redactor.text(described[name])
+                if text is not described[name]:
+                    self.noted().redacted.append(f"/error/{name}")
+                    described[name] = text
         return described
-
-    def redacted(self, clean: Callable[[str], str], text: str, pointer: str) -> str:
-        """The text without secrets; noted when it had some."""
-        safe = clean(text)
-        if safe is not text:
-            self.noted().redacted.append(pointer)
-        return safe
 
     def noted(self) -> Notes:
         """Where changes to this event are noted."""
@@ -200,33 +206,32 @@ class Facts:
             event["meta"] = {"pseudonymised": actor.pseudonymised}
 
     def _request(self) -> dict[str, Any]:
-        found, redactor = self.found, self.policy.redactor
-        request: dict[str, Any] = {"method": self.method}
+        policy, found = self.policy, self.found
+        request: dict[str, Any] = {"method": self.method if self.method in ACTIONS else self.method[:64]}
         if self.target is not None:
-            request["target"] = self.redacted(
-                redactor.url, self._wire(self.target, "/http/request/target"), "/http/request/target"
-            )
+            target = policy.texts[self.target]
+            request["target"] = target if type(target) is str else self._changed(target, "/http/request/target")
         agent = found.get("user-agent")
         if agent is not None:
             request["user_agent"] = agent if agent.isascii() else self._wire(agent, "/http/request/user_agent")
         referrer = found.get("referer")
         if referrer:
-            referrer = self._wire(referrer, "/http/request/referrer")
-            request["referrer"] = self.redacted(redactor.url, referrer, "/http/request/referrer")
+            text = policy.texts[referrer]
+            request["referrer"] = text if type(text) is str else self._changed(text, "/http/request/referrer")
         content_type = found.get("content-type")
         if content_type:
-            request["content_type"] = self._wire(content_type, "/http/request/content_type")
+            request["content_type"] = self._short(content_type, "/http/request/content_type")
         size = found.get("content-length")
         if size and size.isascii() and size.isdigit() and len(size) < 16:
             request["body_size"] = int(size)
         elif self.received_bytes is not None:
             request["body_size"] = self.received_bytes
         headers = {}
-        for name, clean in self.policy.request_captured.items():
+        for name in policy.request_captured:
             value = found.get(name)
             if value:
-                pointer = f"/http/request/headers/{name}/0"
-                headers[name] = [self.redacted(clean, self._wire(value, pointer), pointer)]
+                text = policy.texts[value]
+                headers[name] = [text if type(text) is str else self._changed(text, f"/http/request/headers/{name}/0")]
         if headers:
             request["headers"] = headers
         return request
@@ -236,7 +241,7 @@ class Facts:
         if self.body_bytes is not None:
             response["body_size"] = 0 if self.has_no_body() else self.body_bytes
         if self.content_type is not None:
-            response["content_type"] = self.content_type
+            response["content_type"] = self._short(self.content_type, "/http/response/content_type")
         if self.reason is not None:
             response["reason"] = self.reason
         if self.captured is not None:
@@ -244,7 +249,7 @@ class Facts:
         return response
 
     def _url(self) -> dict[str, Any]:
-        redactor = self.policy.redactor
+        policy = self.policy
         url: dict[str, Any] = {}
         if self.scheme in _SCHEMES:
             url["scheme"] = self.scheme
@@ -258,10 +263,22 @@ class Facts:
             url["host"] = host[0]
             if host[1] is not None:
                 url["port"] = host[1]
-        url["path"] = self.redacted(redactor.text, safe_path(self.path), "/url/path")
+        text = policy.paths[self.path]
+        url["path"] = text if type(text) is str else self._changed(text, "/url/path")
         if self.query:
-            url["query"] = self.redacted(redactor.query, self._wire(self.query, "/url/query"), "/url/query")
+            text = policy.queries[self.query]
+            url["query"] = text if type(text) is str else self._changed(text, "/url/query")
         return url
+
+    def _changed(self, text: str | Changed, pointer: str) -> str:
+        """The text, and a note of what had to be changed in it."""
+        if isinstance(text, str):
+            return text
+        if text.escaped:
+            self.noted().escaped.append(pointer)
+        if text.redacted:
+            self.noted().redacted.append(pointer)
+        return text.text
 
     def _wire(self, value: str, pointer: str) -> str:
         if value.isascii():
@@ -271,7 +288,18 @@ class Facts:
             self.noted().escaped.append(pointer)
         return text
 
+    def _short(self, value: str, pointer: str) -> str:
+        if len(value) > SHORT:
+            self.noted().truncated.append(pointer)
+            value = value[:SHORT]
+        return self._wire(value, pointer)
+
     def _annotate(self, event: Event) -> None:
         for name, value in (self.annotations or {}).items():
             event[name] = {**event["outcome"], **value} if name == "outcome" else value
         event["severity"] = SEVERITY[event["level"]]
+
+
+def _tells_of_the_client(error: Exception) -> bool:
+    """Whether the exception says no more than that the client went away, as servers and frameworks put it."""
+    return isinstance(error, OSError) or "Disconnect" in type(error).__name__

@@ -10,8 +10,6 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-import structlog
-
 from auditmw.context import current, write_event
 
 _LEVELS = {"warn": "warning", "exception": "error", "fatal": "critical", "msg": "info", "log": "info", "notset": "info"}
@@ -64,6 +62,8 @@ def get_logger(**initial_values: Any) -> Any:
 
     The first argument of `info` and its like is the event's name; keyword arguments are those of `auditmw.record`.
     """
+    import structlog  # not above: it loads rich and Twisted where they are, three times what `import auditmw` takes
+
     return structlog.wrap_logger(
         None,
         processors=[structlog.contextvars.merge_contextvars, to_journal, _drop],
@@ -75,7 +75,9 @@ def get_logger(**initial_values: Any) -> Any:
 
 
 def _drop(logger: Any, method_name: str, event_dict: EventDict) -> EventDict:
-    raise structlog.DropEvent
+    from structlog import DropEvent
+
+    raise DropEvent
 
 
 def _exception(exc_info: Any) -> BaseException | None:

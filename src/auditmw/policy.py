@@ -4,15 +4,43 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from auditmw.event import Event
-from auditmw.head import HeaderKinds
+from auditmw.event import Event, wire_text
+from auditmw.head import HeaderKinds, safe_path
 from auditmw.identity import Identity, Pseudonyms
 from auditmw.peer import Proxies
 from auditmw.redact import Redactor
 from auditmw.request import Request
 from auditmw.trace import Tracer
+
+_MEMO_SIZE = 4_096
+_MEMO_LONGEST = 512  # characters; what is longer hardly comes again
+
+
+class Changed(NamedTuple):
+    """A text that could not be written as it came."""
+
+    text: str
+    escaped: bool
+    redacted: bool
+
+
+class Remembered(dict[str, "str | Changed"]):
+    """Text as it came to text as it is written; `make` is asked once for each, and the table is bounded."""
+
+    def __init__(self, make: Callable[[str], str | Changed]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, raw: str) -> str | Changed:
+        made = self._make(raw)
+        if len(raw) <= _MEMO_LONGEST:
+            if len(self) >= _MEMO_SIZE:
+                self.clear()
+            self[raw] = made
+        return made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,7 +54,7 @@ class Policy:
     pseudonyms: Pseudonyms
     resolver: Callable[[Request], Identity | None] | None
     async_resolver: Callable[[Request], Awaitable[Identity | None]] | None
-    exempt: re.Pattern[str] | None
+    exempt: tuple[re.Pattern[str], ...]
     exempt_errors: bool
     intent: bool
     refuse: bool
@@ -37,8 +65,22 @@ class Policy:
     identify_to: str  # "trusted", "always" or "never"
     server_timing: bool
     request_names: tuple[str, ...]  # the request headers that a shell reads, lower-case
-    request_captured: Mapping[str, Callable[[str], str]]  # header name to what makes its value safe to write
-    response_captured: Mapping[str, Callable[[str], str]]
+    request_captured: tuple[str, ...]  # request headers that are written besides those with a field of their own
+    response_captured: frozenset[str]
     emit: Callable[[Event], bool]  # False: the event is lost, and counted
     commit: Callable[[], None] | None  # durability="disk": returns when all that was emitted is on stable storage
     count: Callable[..., None]  # (kind, exception or text)
+    texts: Remembered = field(init=False)  # header values
+    paths: Remembered = field(init=False)
+    queries: Remembered = field(init=False)
+
+    def __post_init__(self) -> None:
+        redactor = self.redactor
+        object.__setattr__(self, "texts", Remembered(lambda raw: _written(redactor.url, *wire_text(raw))))
+        object.__setattr__(self, "paths", Remembered(lambda raw: _written(redactor.text, safe_path(raw), False)))
+        object.__setattr__(self, "queries", Remembered(lambda raw: _written(redactor.query, *wire_text(raw))))
+
+
+def _written(clean: Callable[[str], str], text: str, escaped: bool) -> str | Changed:
+    safe = clean(text)
+    return text if safe is text and not escaped else Changed(safe, escaped, safe is not text)

@@ -7,9 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from auditmw.event import SCHEMA, SEVERITY, Event, Notes, new_id, plain, timestamp, wire_text
+from auditmw.event import SCHEMA, SEVERITY, SHORT, Event, Notes, new_id, plain, timestamp, wire_text
 from auditmw.facts import Facts
-from auditmw.head import safe_path
 from auditmw.policy import Policy
 from auditmw.trace import new_span_id, new_trace_id
 
@@ -49,6 +48,12 @@ def safe_fields(policy: Policy, said: Mapping[str, Any], notes: Notes) -> tuple[
         fields["outcome"] = {"result": outcome}
     if "reason" in fields:
         fields.setdefault("outcome", {})["reason"] = fields.pop("reason")
+    for name in ("outcome", "target", "filter"):
+        for key, value in fields.get(name, {}).items():
+            limit = 256 if name == "outcome" else SHORT
+            if isinstance(value, str) and len(value) > limit:
+                notes.truncated.append(f"/{name}/{key}")
+                fields[name][key] = value[:limit]
     return fields, data
 
 
@@ -107,7 +112,8 @@ def _add_request(event: Event, facts: Facts) -> None:
     if agent is not None:
         request["user_agent"] = wire_text(agent)[0]
     event["http"] = {"request": request}
-    event["url"] = {"path": facts.policy.redactor.text(safe_path(facts.path))}
+    path = facts.policy.paths[facts.path]
+    event["url"] = {"path": path if isinstance(path, str) else path.text}
 
 
 def _add_trace(event: Event, policy: Policy) -> None:

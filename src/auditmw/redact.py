@@ -392,7 +392,7 @@ _SHAPES: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("asia", partial(re.compile("ASIA[A-Z0-9]{16,}").sub, REDACTED)),
     ("gh", partial(re.compile(r"gh[a-z]_\w{16,}", re.ASCII).sub, REDACTED)),
     ("github_pat_", partial(re.compile(r"github_pat_\w{16,}", re.ASCII).sub, REDACTED)),
-    ("xox", partial(re.compile(r"xox[a-z]-[\w-]{10,}", re.ASCII).sub, REDACTED)),
+    ("xox", partial(re.compile(r"xox[a-np-z]-[\w-]{10,}", re.ASCII).sub, REDACTED)),
     ("_live_", partial(re.compile(r"[sr]k_live_\w{10,}", re.ASCII).sub, REDACTED)),
     ("aiza", partial(re.compile(r"AIza[\w-]{30,}", re.ASCII).sub, REDACTED)),
     ("pypi-a", partial(re.compile(r"pypi-A[\w-]{15,}", re.ASCII).sub, REDACTED)),

@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from auditmw import forks
+
 DEFAULT_ACCEPT: Final = ("traceparent", "x-trace-id", "x-request-id", "x-correlation-id")
 
 # Family -> the headers it reads. The order decides: the first family with a valid trace id wins.
@@ -94,7 +96,7 @@ _trace: Callable[[tuple[object, ...]], Trace] = partial(tuple.__new__, Trace)
 
 _pieces: list[str] = []  # 16 random hexadecimal digits each
 _piece = _pieces.pop
-os.register_at_fork(after_in_child=_pieces.clear)  # parent and child must not give out the same ids
+forks.in_child(_pieces.clear)  # parent and child must not give out the same ids
 
 
 def _refill() -> None:
@@ -149,10 +151,11 @@ class Tracer:
         self._believes = _BELIEVES[trust]
         self._sampled = int(bool(sampled))
         self._new_flags = _RANDOM | self._sampled
-        self._parsers = tuple(_PARSERS[family] for family in _FAMILIES if family in self._accept & _PARSERS.keys())
-        self.names: tuple[str, ...] = tuple(
-            name for family, names in _FAMILIES.items() if family in self._accept for name in names
+        families = [family for family in _FAMILIES if family in self._accept]
+        self._parsers = tuple(
+            (name, _PARSERS[family]) for family in families if family in _PARSERS for name in _FAMILIES[family]
         )
+        self.names: tuple[str, ...] = tuple(name for family in families for name in _FAMILIES[family])
         self._unclaimed = frozenset(self.names).isdisjoint
 
     def begin(self, headers: Mapping[str, str], trusted: bool) -> Trace:
@@ -186,8 +189,8 @@ class Tracer:
 
     def _claim(self, headers: _Headers) -> _Claim:
         decision = None
-        for parse in self._parsers:
-            claim = parse(headers)
+        for name, parse in self._parsers:
+            claim = parse(headers) if name in headers else None
             if claim is None:
                 continue
             trace_id, span_id, flags, origin = claim

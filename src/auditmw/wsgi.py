@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from auditmw.audit import Audit
+    from auditmw.audit import Audit, Resolver
 
     ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
@@ -40,14 +40,17 @@ def read_headers(environ: WSGIEnvironment) -> dict[str, str]:
 
 
 class WSGIAudit:
-    """WSGI middleware: every request to `app` becomes one event of `audit`."""
+    """WSGI middleware: every request to `app` becomes one event of `audit`.
 
-    def __init__(self, app: WSGIApplication, audit: Audit) -> None:
+    `resolver` is asked who is calling where the audit was given none.
+    """
+
+    def __init__(self, app: WSGIApplication, audit: Audit, *, resolver: Resolver | None = None) -> None:
         if not callable(app):
             raise TypeError(f"expected a WSGI application as the first argument, not {app!r}")
         self.app = app
         self.audit = audit
-        self._policy = policy = audit.blocking_policy
+        self._policy = policy = audit.policy_with(resolver, blocking=True)
         self._names = tuple(
             (
                 name.upper().replace("-", "_")
@@ -60,16 +63,10 @@ class WSGIAudit:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        policy = self._policy
-        if environ.get(_KEY) is policy:  # wrapped twice: one event
+        exchange = self.begin(environ)
+        if exchange is None:
             return self.app(environ, start_response)
-        try:
-            exchange = self._begin(environ)
-            environ[_KEY] = policy
-        except Exception as error:  # never break the app
-            policy.count("lost", error)
-            return self.app(environ, start_response)
-        if policy.intent and not exchange.begin():
+        if self._policy.intent and not exchange.begin():
             start_response(
                 "503 Service Unavailable", [("Content-Type", "text/plain"), ("Content-Length", str(len(_REFUSED)))]
             )
@@ -78,24 +75,35 @@ class WSGIAudit:
         token = current_exchange.set(exchange)
         try:
             wrapper = environ.get("wsgi.file_wrapper")
-            if wrapper is not None and not isinstance(
-                wrapper, type
-            ):  # uWSGI: a function whose result has no type of its own
+            if wrapper is not None and not isinstance(wrapper, type):  # uWSGI's is a function
                 wrapper = environ["wsgi.file_wrapper"] = _FileWrapper(wrapper)
             result = self.app(environ, start)
-            if type(result) is list or type(result) is tuple or isinstance(result, (list, tuple)):
-                return _whole(exchange, start, result)
+            if isinstance(result, (list, tuple)):
+                return _whole(exchange, result)
             if wrapper is not None and _is_file(wrapper, result):
                 return _file(exchange, result)
-            return _SizedBody(exchange, start, result) if hasattr(result, "__len__") else _Body(exchange, start, result)
+            return _SizedBody(exchange, result) if hasattr(result, "__len__") else Body(exchange, result)
         except BaseException as error:
             exchange.failed(error)
             _finish(exchange)
+            exchange.release()
             raise
         finally:
             current_exchange.reset(token)
 
-    def _begin(self, environ: WSGIEnvironment) -> Exchange:
+    def begin(self, environ: WSGIEnvironment) -> Exchange | None:
+        """A new exchange; None where a shell outside of this one has made it already, or where it cannot be made."""
+        if environ.get(_KEY) is self.audit:  # wrapped twice: one event
+            return None
+        try:
+            exchange = self._exchange(environ)
+            environ[_KEY] = self.audit
+        except Exception as error:  # never break the app
+            self._policy.count("lost", error)
+            return None
+        return exchange
+
+    def _exchange(self, environ: WSGIEnvironment) -> Exchange:
         get = environ.get
         found = {}
         for key, name in self._names:
@@ -132,13 +140,12 @@ class WSGIAudit:
 class _StartResponse:
     """`start_response`, watched."""
 
-    __slots__ = ("exchange", "inner", "remaining", "write")
+    __slots__ = ("exchange", "inner", "write")
 
     def __init__(self, exchange: Exchange, inner: StartResponse) -> None:
         self.exchange = exchange
         self.inner = inner
         self.write: Callable[[bytes], object] | None = None
-        self.remaining = -1  # bytes that Content-Length still promises; below 0: no promise
 
     def __call__(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
@@ -171,27 +178,32 @@ class _StartResponse:
             if not (kind := kinds[header[0]]) or exchange.response_header(kind, header[0], header[1])
         ]
         passed += exchange.response_started()
-        length = exchange.content_length
-        self.remaining = int(length) if length is not None and length.isascii() and length.isdigit() else -1
+        exchange.promise()
         return passed
 
     def _write(self, data: bytes) -> object:
         """The legacy `write` callable (PEP 3333)."""
         exchange = self.exchange
-        if exchange.body_bytes is not None:
-            exchange.body_bytes += len(data)
-        self.remaining -= len(data)
-        return self.write(data) if self.write is not None else None
+        try:
+            if exchange.will_complete(len(data)):
+                exchange.account(len(data))
+                _finish(exchange)
+                return self.write(data)  # type: ignore[misc]  # the server's own, once the response has started
+            written = self.write(data)  # type: ignore[misc]
+        except OSError:  # the server could not send it
+            exchange.client_gone = not exchange.complete
+            raise
+        exchange.account(len(data))
+        return written
 
 
-class _Body:
+class Body:
     """A result that is iterated: hands over every chunk as it comes, and knows its end."""
 
-    __slots__ = ("_exchange", "_iterator", "_next", "_result", "_start")
+    __slots__ = ("_exchange", "_next", "_result")
 
-    def __init__(self, exchange: Exchange, start: _StartResponse, result: Iterable[bytes]) -> None:
+    def __init__(self, exchange: Exchange, result: Iterable[bytes]) -> None:
         self._exchange = exchange
-        self._start = start
         self._result = result
         self._next: Callable[[], bytes] | None = None
 
@@ -199,19 +211,14 @@ class _Body:
         return self
 
     def __next__(self) -> bytes:
-        exchange, start = self._exchange, self._start
+        exchange = self._exchange
         token = current_exchange.set(exchange)
         try:
             if self._next is None:
                 self._next = iter(self._result).__next__
             chunk = self._next()
-            size = len(chunk) if isinstance(chunk, bytes) else 0  # anything else is the server's to refuse
-            exchange.body_bytes += size  # type: ignore[operator]
-            if start.remaining > 0:
-                start.remaining -= size
-                if start.remaining <= 0:
-                    exchange.complete = True
-                    _finish(exchange)
+            if exchange.account(len(chunk) if isinstance(chunk, bytes) else 0):  # anything else the server refuses
+                _finish(exchange)
             return chunk
         except StopIteration:
             exchange.complete = exchange.status != 0
@@ -237,13 +244,13 @@ class _Body:
             raise
         finally:
             if not exchange.done:
-                exchange.complete = self._start.remaining == 0 or exchange.has_no_body()
-                exchange.client_gone = not exchange.complete
+                exchange.left()
                 _finish(exchange)
+            exchange.release()
             current_exchange.reset(token)
 
 
-class _SizedBody(_Body):
+class _SizedBody(Body):
     """A body that tells its number of chunks, from which servers make a Content-Length (PEP 3333)."""
 
     __slots__ = ()
@@ -270,23 +277,24 @@ def _is_file(wrapper: Any, result: object) -> bool:
     return result is wrapper.made if isinstance(wrapper, _FileWrapper) else isinstance(result, wrapper)
 
 
-def _whole(exchange: Exchange, start: _StartResponse, result: Iterable[bytes]) -> Iterable[bytes]:
+def _whole(exchange: Exchange, result: list[bytes] | tuple[bytes, ...]) -> Iterable[bytes]:
     """A list is all there: its sizes are known, and the same object goes to the server."""
     try:
         exchange.body_bytes += sum(map(len, result))  # type: ignore[operator]
     except Exception:
         exchange.body_bytes = None  # not bytes: the server's to refuse
-    exchange.complete = start.exchange.status != 0
+    exchange.complete = exchange.status != 0
     _finish(exchange)
+    exchange.release()
     return result
 
 
 def _file(exchange: Exchange, result: Iterable[bytes]) -> Iterable[bytes]:
     """A file goes to the server untouched, for sendfile; how much of it was sent only Content-Length can tell."""
-    length = exchange.content_length
-    exchange.body_bytes = int(length) if length is not None and length.isascii() and length.isdigit() else None
+    exchange.body_bytes = exchange.promised_bytes()
     exchange.complete = exchange.status != 0
     _finish(exchange)
+    exchange.release()
     return result
 
 

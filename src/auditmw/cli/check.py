@@ -26,16 +26,17 @@ STYLES = {"ok": ("âœ“ ok  ", "green"), "warn": ("! warn", "yellow"), "fail": ("â
 
 @click.command(
     cls=ExampleCommand,
+    short_help="Say what is wrong or missing in a deployment.",
     examples="""
     auditmw check /var/lib/shop/audit
-    sudo -u shop auditmw check /var/lib/shop/audit --app shop.wsgi:application
+    auditmw check /var/lib/shop/audit --app shop.wsgi:application
     auditmw check /var/lib/shop/audit | jq -r 'select(.level!="ok") | .advice'
     """,
 )
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--app", metavar="MODULE:ATTRIBUTE", help="The app, or its Audit: is imported to see its configuration.")
 @output_options
-def check(directory: Path, app: str | None, **output: Any) -> int:
+def check(directory: Path, app: str | None, **output: Any) -> None:
     """Say what is wrong or missing around the audit directory DIRECTORY, and what to do about it.
 
     Looks at permissions, disk and file system, reads the whole journal, and looks at the clock, the versions, and at
@@ -52,7 +53,7 @@ def check(directory: Path, app: str | None, **output: Any) -> int:
             shown.json(orjson.dumps(asdict(finding)))
     shown.close()
     shown.note(f"{levels.count('ok')} ok, {levels.count('warn')} to look at, {levels.count('fail')} to mend")
-    return EXIT_FOUND if "fail" in levels else EXIT_OK
+    click.get_current_context().exit(EXIT_FOUND if "fail" in levels else EXIT_OK)
 
 
 def _findings(directory: Path, app: str | None) -> Iterator[Finding]:

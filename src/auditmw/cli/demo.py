@@ -30,6 +30,7 @@ POLL_SECONDS = 0.1
 
 @click.command(
     cls=ExampleCommand,
+    short_help="Run a small app with visitors, and show its events.",
     examples="""
     auditmw demo
     auditmw demo --once -o json | jq '.[].event'

@@ -134,6 +134,7 @@ server {
 
 JSON_FORMAT = """
 # The same as JSON. Every value is a string: an absent number would be nothing at all, which is not JSON.
+# nginx writes bytes above 7F as they came: a client that sends no UTF-8 makes a line that is not valid UTF-8 either.
 log_format auditmw_json escape=json
     '{"time_iso8601":"$time_iso8601","msec":"$msec","remote_addr":"$remote_addr","remote_port":"$remote_port",'
     '"remote_user":"$remote_user","request_method":"$request_method","scheme":"$scheme","host":"$host",'
@@ -239,6 +240,7 @@ class LogPath(click.ParamType):
 @click.command(
     "nginx-config",
     cls=ExampleCommand,
+    short_help="Print an nginx configuration that logs who it was.",
     examples="""
     auditmw nginx-config > /etc/nginx/conf.d/auditmw.conf
     auditmw nginx-config --upstream unix:/run/shop.sock --server-name shop.example.com --json-log

@@ -38,6 +38,7 @@ def program() -> None:
 
 @program.command(
     cls=ExampleCommand,
+    short_help="Print the completion script for a shell.",
     examples="""
     auditmw completion bash > ~/.local/share/bash-completion/completions/auditmw
     auditmw completion zsh > ~/.zfunc/_auditmw

@@ -20,6 +20,7 @@ POLL_SECONDS = 0.25
 
 @click.command(
     cls=ExampleCommand,
+    short_help="Show the newest events, and those that come.",
     examples="""
     auditmw tail /var/lib/shop/audit
     auditmw tail /var/lib/shop/audit -f --since 5m
@@ -32,7 +33,7 @@ POLL_SECONDS = 0.25
 @click.option("-n", "--limit", type=click.IntRange(0), default=DEFAULT_LIMIT, show_default=True, help="How many; 0: all.")
 @click.option("--since", type=Since(), help="Only events since then: 5m, 1h30m, 2d, or 2026-11-20T20:20:11Z.")
 @output_options
-def tail(directory: Path, follow: bool, limit: int, since: datetime | None, **output: Any) -> int:
+def tail(directory: Path, follow: bool, limit: int, since: datetime | None, **output: Any) -> None:
     """Show the newest events of the audit directory DIRECTORY, oldest first.
 
     On a terminal each event is one line: time, level, status, method and path (or the event's name and target), user,
@@ -59,7 +60,7 @@ def tail(directory: Path, follow: bool, limit: int, since: datetime | None, **ou
     except OSError as error:
         raise Unreadable(f"cannot read {directory}: {error.strerror}") from error
     shown.close()
-    return EXIT_FOUND if damage.seen else EXIT_OK
+    click.get_current_context().exit(EXIT_FOUND if damage.seen else EXIT_OK)
 
 
 class _Damage:

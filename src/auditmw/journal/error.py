@@ -8,10 +8,8 @@ class JournalError(OSError):
 
     @classmethod
     def of(cls, error: OSError, path: str | None) -> JournalError:
-        """Return `error` as a JournalError about `path`, unless it already is one."""
-        if isinstance(error, cls):
-            return error
-        return cls(error.errno, error.strerror or str(error), path)
+        """Return `error` as a JournalError; about `path`, unless it says itself what it is about."""
+        return cls(error.errno, error.strerror or str(error), error.filename or path)
 
     @property
     def reason(self) -> str:

@@ -23,7 +23,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | o
 _FILE_MODE, _DIRECTORY_MODE = 0o640, 0o750
 
 # A name can be taken, and a reader that asks whether a file is live holds its lock for some microseconds.
-_NAMES_TRIED = 8
+_NAMES_TRIED = 100
 
 
 class LiveFile:

@@ -13,7 +13,8 @@
    removed or moved away is noticed within a second of the next event and replaced; what it held went with it.
 6. Constructing does no I/O. There is no thread, and no lock shared with another process.
 7. A forked child is a new writer with a new file. It lets go of the parent's file without the parent noticing.
-8. A signal handler may append and sync in the middle of an append: see the two comments that speak of it.
+8. A signal handler may append and sync in the middle of an append or a sync of its own thread. It finds the journal
+   busy, and writes to a second one, with a writer and files of its own.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from auditmw.journal.livefile import LiveFile, short_write
 
 _UPKEEP_SECONDS = 1.0
 _AT_ONCE = float("-inf")
+_IDLE, _APPENDING = 0, -1
 _NO_FILE = -1  # as a descriptor: a write to it fails, and after a failed write the event goes to a new file
 
 # How much is kept in memory for rule 4. A disk that has not taken this much takes no more.
@@ -73,6 +75,8 @@ class Journal:
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
+        self._busy = _IDLE  # or _APPENDING, or the thread that syncs; who finds its own thread busy is a signal handler
+        self._second: Journal | None = None  # for rule 8
         self._synced_or_failed = threading.Condition(self._lock)
         self._writer = new_writer_id()
         self._file: LiveFile | None = None  # the last one opened; locked until the next one holds a line
@@ -87,7 +91,6 @@ class Journal:
         self._unsynced_bytes = 0
         self._synced_seq = 0
         self._syncing: LiveFile | None = None
-        self._syncing_thread = 0
         self._no_sync_until = _AT_ONCE
         self._counts = {"opened": 0, "rotated": 0, "abandoned": 0, "vanished": 0}
         self._last_error: JournalError | None = None
@@ -117,60 +120,59 @@ class Journal:
         Raises JournalError when it could not be written, ValueError when `body` is no such thing.
         """
         with self._lock:
+            before = self._busy
+            if before != _IDLE and self._is_interrupted():
+                return self._aside().append(body)
             if self._clock() >= self._upkeep_at:
                 self._upkeep()
-            seq = self._seq + 1
-            line = seal(body, seq)
-            # A signal handler may have appended while this thread sealed. From here to the write none can run: CPython
-            # looks for signals after calls and on backward jumps, and there is none.
-            while self._seq >= seq:
-                seq = self._seq + 1
-                line = seal(body, seq)
-            self._seq = seq
+            self._busy = _APPENDING
             try:
-                written = os.write(self._fd, line)
-            except OSError as error:
-                self._write_elsewhere(line, error)
-            else:
-                if written == len(line):
-                    self._bytes += written
-                else:
-                    self._write_elsewhere(line, short_write(written, line), written)
-            if self._bytes >= self._rotate_at:
-                self._upkeep_at = _AT_ONCE
-            if self._disk:
-                self._hold(line)
+                seq, failure = self._seq + 1, None
+                line = seal(body, seq)
+                # A signal handler may raise SystemExit wherever CPython looks for signals: after calls and on backward
+                # jumps. So the number is used up first, and nothing can come between that and the write.
+                self._seq = seq
+                try:
+                    written = os.write(self._fd, line)
+                except OSError as error:
+                    written, failure = 0, error
+                if written != len(line):
+                    self._write_elsewhere(line, written, failure)
+                self._bytes += len(line)
+                if self._bytes >= self._rotate_at:
+                    self._upkeep_at = _AT_ONCE
+                if self._disk:
+                    self._hold(line)
+            finally:
+                self._busy = before
 
     def sync(self) -> None:
         """Wait until all that was appended is on stable storage, if durability is "disk". Raises JournalError."""
         if not self._disk:
             return
         with self._lock:
-            wanted, failures = self._seq, 0
-            while self._synced_seq < min(wanted, self._seq):  # the second only becomes less in a forked child
-                if self._syncing is not None and self._syncing_thread != threading.get_ident():
-                    self._synced_or_failed.wait()
-                    continue
-                if failures > 1:
-                    self._no_sync_until = self._clock() + _UPKEEP_SECONDS
-                if self._clock() < self._no_sync_until:  # let not every request wait for a disk that just failed
-                    raise self._again()
-                failures += not self._flush()
+            if self._is_interrupted():
+                self._aside().sync()
+            else:
+                self._sync_up_to(self._seq)
 
     def close(self) -> None:
         """Let go of the file; a later `append` would begin another. Raises JournalError as `sync` does."""
-        with self._lock:
-            try:
-                self.sync()
-            finally:
+        try:
+            self.sync()
+        finally:
+            with self._lock:
                 self._dispose(self._file)
                 self._file, self._fd = None, _NO_FILE
+            if self._second is not None:
+                self._second.close()
 
     def stats(self) -> dict[str, Any]:
         """Return what this process has written, in this writer's life: counts, bytes, the last error. Never waits."""
         path = self.path
         return {
             "writer": self._writer,
+            "directory": self._directory,
             "file": None if path is None else str(path),
             "seq": self._seq,
             "bytes": self._bytes,
@@ -178,6 +180,24 @@ class Journal:
             "last_error": None if self._last_error is None else str(self._last_error),
             "last_error_at": self._last_error_at,  # seconds since the epoch
         }
+
+    # What follows is called with the lock held.
+
+    def _is_interrupted(self) -> bool:
+        """Whether this thread is in a signal handler, below an append or a sync of its own."""
+        return self._busy in (_APPENDING, threading.get_ident())
+
+    def _aside(self) -> Journal:
+        """Return the journal for those who come in the middle of something."""
+        if self._second is None:
+            self._second = Journal(
+                self._directory,
+                durability="disk" if self._disk else "os",
+                rotate_bytes=self._rotate_bytes,
+                rotate_seconds=self._rotate_seconds,
+                clock=self._clock,
+            )
+        return self._second
 
     def _upkeep(self) -> None:
         """Before an event, once a second or when the file is full: see to it that the file is there and not full."""
@@ -192,7 +212,7 @@ class Journal:
         elif self._is_full(now) and not self._unsynced:
             self._fd = _NO_FILE
         elif self._unsynced_bytes >= _MAX_UNSYNCED_BYTES:
-            self.sync()
+            self._sync_up_to(self._seq)
 
     def _is_full(self, now: float) -> bool:
         return self._bytes >= self._rotate_at or now - self._opened_at >= self._rotate_seconds
@@ -212,26 +232,25 @@ class Journal:
         self._last_error_at = time.time()
         return self._last_error
 
-    def _write_elsewhere(self, line: bytes, error: OSError, torn: int = 0) -> None:
+    def _write_elsewhere(self, line: bytes, torn: int, failure: OSError | None) -> None:
         """After a failed write, of which the file took `torn` bytes: write the line to a new file."""
-        file, seq = self._file, self._seq
+        file = self._file
         if file is not None and self._fd != _NO_FILE:
             file.cut(torn)
-            self._abandon(file, error)
+            self._abandon(file, failure or short_write(torn, line))
         try:
             self._open(line)
-        except OSError as failure:
-            noted = self._note(failure, self._directory)
+        except OSError as error:
+            noted = self._note(error, self._directory)
             if not self._resume(line):
-                self._seq -= self._seq == seq  # unless a signal handler has used the next one
-                raise noted from failure
+                self._seq -= 1
+                raise noted from error
 
     def _open(self, line: bytes = b"") -> None:
-        """Begin a new file with the un-synced lines and `line`. When it raises OSError, nothing has changed."""
+        """Begin a new file with the un-synced lines and `line`. When it raises, nothing has changed."""
         file = LiveFile.create(self._directory, self._writer, self._number + 1, durable=self._disk)
-        data = b"".join((*self._unsynced, line))
         try:
-            file.fill(data)
+            file.fill(b"".join((*self._unsynced, line)))
         except BaseException:
             file.discard()
             raise
@@ -243,7 +262,7 @@ class Journal:
         self._opened_at = self._clock()
         self._upkeep_at = self._opened_at + _UPKEEP_SECONDS
         self._rotate_at = self._bytes + self._rotate_bytes
-        self._bytes += len(data)
+        self._bytes += self._unsynced_bytes
 
     def _resume(self, line: bytes) -> bool:
         """Go on with a full file when there can be no new one (too many open files, say); try again an eighth later."""
@@ -256,8 +275,7 @@ class Journal:
             self._abandon(file, error)
             return False
         self._fd = file.fd
-        self._bytes += len(line)
-        self._rotate_at = self._bytes + self._rotate_bytes // 8 + 1
+        self._rotate_at = self._bytes + len(line) + self._rotate_bytes // 8
         return True
 
     def _dispose(self, file: LiveFile | None) -> None:
@@ -271,11 +289,26 @@ class Journal:
         if self._unsynced_bytes >= _MAX_UNSYNCED_BYTES:
             self._upkeep_at = _AT_ONCE
 
+    def _sync_up_to(self, wanted: int) -> None:
+        failures = 0
+        while self._synced_seq < wanted:
+            if self._busy != _IDLE:  # another thread syncs; what it began with may not include our lines
+                self._synced_or_failed.wait()
+                continue
+            if failures > 1:
+                self._no_sync_until = self._clock() + _UPKEEP_SECONDS
+            if self._clock() < self._no_sync_until:  # let not every request wait for a disk that just failed
+                raise self._again()
+            self._busy = threading.get_ident()
+            try:
+                failures += not self._flush()
+            finally:
+                self._busy = _IDLE
+                self._synced_or_failed.notify_all()
+
     def _flush(self) -> bool:
         """Sync the file once and forget the lines that are on disk now; False when there was an error."""
-        if self._fd == _NO_FILE or self._syncing is not None:
-            # Either the file was left; or this is a signal handler in the middle of this thread's own sync, whose
-            # outcome nobody knows yet: of two syncs of a file, only one is told of an error. So begin a new file.
+        if self._fd == _NO_FILE:
             try:
                 self._open()
             except OSError as error:
@@ -286,7 +319,7 @@ class Journal:
         full = self._is_full(self._clock())
         failure = self._fdatasync(file, alone=full)
         if file is not self._file or self._fd == _NO_FILE:
-            return True  # it was left meanwhile, so the lines go, or went, to the next one
+            return True  # an append left the file meanwhile, so the lines go, or went, to the next one
         if failure is not None:
             self._abandon(file, failure)
             return False
@@ -298,12 +331,11 @@ class Journal:
         return True
 
     def _fdatasync(self, file: LiveFile, *, alone: bool) -> OSError | None:
-        """Sync the file while other threads append to it, or wait if `alone`."""
-        lock, done = self._lock, self._synced_or_failed
-        self._syncing, self._syncing_thread = file, threading.get_ident()
+        """Sync the file while other threads append to it, or keep them waiting if `alone`."""
+        lock, failure = self._lock, None
+        self._syncing = file
         if not alone:
             lock.release()
-        failure = None
         try:
             os.fdatasync(file.fd)
         except OSError as error:
@@ -312,13 +344,12 @@ class Journal:
             if not alone:
                 lock.acquire()
             self._syncing = None
-            done.notify_all()
             if file is not self._file:
                 file.close()
         return failure
 
     def _again(self) -> JournalError:
-        """The last error anew, for one more thread."""
+        """Return the last error anew, for one more thread."""
         last = self._last_error
         if last is None:
             return JournalError(errno.EIO, "the disk does not take what was written", self._directory)

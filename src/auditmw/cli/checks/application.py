@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from auditmw.audit import Audit
+from auditmw.audit import Audit, only_audit
 from auditmw.cli.checks.finding import Finding, fail, ok, warn
 
 DEPTH = 16  # middlewares around each other
@@ -35,7 +35,8 @@ def load_audit(target: str) -> Audit:
             found = getattr(found, part)
     except Exception as error:
         raise AppNotLoaded(f"cannot load {target}: {type(error).__name__}: {error}") from error
-    audit = find_audit(found)
+    # Django's middlewares are out of reach in its handler, but have made the only Audit of the process.
+    audit = find_audit(found) or only_audit()
     if audit is None:
         raise AppNotLoaded(f"found no Audit in {target}, which is a {type(found).__qualname__}; name the Audit itself")
     return audit
@@ -74,6 +75,7 @@ def check_application(audit: Audit, directory: Path) -> Iterator[Finding]:
         yield warn("app.resolver", "no resolver: events name a user only where the app calls identify()", advice)
     else:
         yield ok("app.resolver", "the app has a resolver")
-    if policy.exempt is not None and policy.exempt.search("/") and policy.exempt.search("/any/path"):
-        advice = "anchor the patterns with ^, as in r'^/health'"
-        yield warn("app.exempt", f"exempt matches every path: {policy.exempt.pattern!r}", advice)
+    for pattern in policy.exempt:
+        if pattern.search("/") and pattern.search("/any/path"):
+            advice = "anchor the pattern with ^, as in r'^/health'"
+            yield warn("app.exempt", f"{pattern.pattern!r} in exempt matches every path", advice)

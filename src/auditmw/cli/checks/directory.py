@@ -26,7 +26,7 @@ def check_directory(directory: Path) -> Iterator[Finding]:
     if trouble:
         yield trouble
         return
-    yield _type(directory)
+    yield from _type(directory)
     yield from _access(directory)
     yield from _parents(directory)
     yield from _files(directory)
@@ -47,15 +47,13 @@ def _not_a_directory(directory: Path) -> Finding | None:
     return fail("directory.exists", f"{directory} is not a directory", "give the directory, not a file in it")
 
 
-def _type(directory: Path) -> Finding:
-    if directory.is_symlink():
-        target = directory.resolve()
-        return warn(
-            "directory.symlink",
-            f"{directory} is a symbolic link to {target}",
-            f"give Audit(...) {target} itself: whoever can write the folder of the link can turn it elsewhere",
-        )
-    return ok("directory.exists", str(directory))
+def _type(directory: Path) -> Iterator[Finding]:
+    target = directory.resolve()
+    yield ok("directory.exists", f"{directory}, which is {target}" if directory.is_symlink() else str(directory))
+    for path in (directory / "journal", directory / "quarantine"):
+        if path.is_symlink():
+            advice = "make the audit directory itself the link: auditmw follows none inside of it"
+            yield fail("directory.symlink", f"{path} is a symbolic link to {path.resolve()}", advice)
 
 
 def _access(directory: Path) -> Iterator[Finding]:
@@ -92,7 +90,8 @@ def _writable(path: Path) -> Finding:
 
 
 def _parents(directory: Path) -> Iterator[Finding]:
-    for parent in directory.absolute().resolve().parents:
+    # Of a symbolic link both count: who can write where it stands can turn it elsewhere.
+    for parent in dict.fromkeys((*directory.absolute().parents, *directory.resolve().parents)):
         mode = stat.S_IMODE(parent.stat().st_mode)
         if mode & stat.S_IWOTH and mode & stat.S_ISVTX:
             yield warn(

@@ -35,6 +35,7 @@ class Reading:
     events: int = 0
     first: str = ""
     last: str = ""
+    last_here: str = ""  # without imported lines
     damaged: int = 0
     missing: int = 0
     damage: list[Damage] = field(default_factory=list)
@@ -98,7 +99,10 @@ def _take(reading: Reading, line: Line, before: tuple[str, str]) -> tuple[str, s
     if event.get("event") == GAP_EVENT:
         count = value_at(event, "data", "count")
         reading.lost[text_at(event, "data", "reason") or "unknown"] += count if isinstance(count, int) else 1
-    elif is_request(event) and text_at(event, "outcome", "result") != "pending":
+    if text_at(event, "source", "kind") == "import":
+        return before  # its times and clients are those of another machine
+    reading.last_here = max(reading.last_here, stamp)
+    if is_request(event) and text_at(event, "outcome", "result") != "pending":
         entry = (stamp, reading.events, event)
         if len(reading.recent) < RECENT_REQUESTS:
             heapq.heappush(reading.recent, entry)
@@ -170,7 +174,7 @@ def _times(reading: Reading, now: datetime) -> Iterator[Finding]:
         seen = f"the clock was set back {reading.steps} times, by {reading.largest_step_seconds:.1f} s at most"
         yield warn("journal.clock", seen, "let the NTP client slew the clock; the order is that of seq in each file")
     try:
-        ahead = (datetime.fromisoformat(reading.last) - now.astimezone(UTC)).total_seconds()
+        ahead = (datetime.fromisoformat(reading.last_here) - now.astimezone(UTC)).total_seconds()
     except (ValueError, TypeError):
         return
     if ahead > AHEAD_SECONDS:
