@@ -26,7 +26,6 @@ WINDOWS = 48
 REPEATS = 7
 CALLS = worker.BATCH
 """Calls between two looks at the clock: few, so that the arguments are still in the processor's caches."""
-PORT = 41_000
 
 Calls = Callable[[], list[tuple[Any, ...]]]
 
@@ -39,23 +38,23 @@ class Steps:
 
         self.audit = auditmw.Audit(directory / "steps", service="bench", resolver=variants.resolver())
         self.pool = traffic.heads()
-        self.heads = self.pool[:CALLS]
+        self.first = 0
         self.wsgi = auditmw.WSGIAudit(apps.make("wsgi"), self.audit)
         self.asgi = auditmw.ASGIAudit(apps.make("asgi"), self.audit)
 
     def windows(self) -> Iterator[None]:
-        """Go from window to window: other requests each time, no two in a row that share more than real ones would."""
-        for first in range(0, WINDOWS * CALLS, CALLS):
-            self.heads = self.pool[first : first + CALLS]
+        """Go from window to window, to new requests each time."""
+        for _ in range(WINDOWS):
+            self.first += CALLS
             yield
 
     def environs(self) -> list[dict[str, Any]]:
-        """Fresh environs."""
-        return [traffic.environ(head, PORT) for head in self.heads]
+        """Fresh environs of this window."""
+        return [traffic.environ(self.pool, number) for number in range(self.first, self.first + CALLS)]
 
     def scopes(self) -> list[dict[str, Any]]:
-        """Fresh scopes."""
-        return [traffic.scope(head, PORT) for head in self.heads]
+        """Fresh scopes of this window."""
+        return [traffic.scope(self.pool, number) for number in range(self.first, self.first + CALLS)]
 
     def header(self, name: str) -> Calls:
         """Return a maker of the values of one header, in the requests that have it, repeated to the full number."""

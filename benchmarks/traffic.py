@@ -1,8 +1,10 @@
 """Requests that differ the way real ones do, made fresh for every round.
 
-One pool of request heads, the bytes that a server reads from its socket, is made once with a fixed seed. Before each
-round the heads of that round are parsed into ASGI scopes or WSGI environs, so that every header name and value is a
-new object whose hash nobody has computed yet, as it is in a server. Parsing is not part of what is timed.
+One pool of request heads, the bytes that a server reads from its socket, is made once with a fixed seed. A request is
+one of them with a number of its own in its path and in some of its queries, so that no two requests of a run are for
+the same thing and nothing can be remembered that could not be remembered in a server; what repeats in real traffic
+(user agents, addresses, some queries) repeats here. It is parsed into an ASGI scope or a WSGI environ shortly before it
+is served, so that every header name and value is a new object whose hash nobody has computed yet. That is not timed.
 
 The picture is an application behind a proxy on the same machine: the peer is 127.0.0.1, the client's address is in
 X-Forwarded-For, and half of the requests bring a traceparent.
@@ -17,6 +19,7 @@ from typing import Any
 from urllib.parse import unquote
 
 POOL_SIZE = 4096
+PORTS = range(32_768, 61_000)  # what Linux gives to connections by default
 SERVER = ("127.0.0.1", 8000)
 
 USER_AGENTS = (
@@ -45,22 +48,22 @@ WORDS = ("blue", "chair", "amsterdam", "invoice+2024", "caf%C3%A9", "a%26b", "re
 
 
 def heads(count: int = POOL_SIZE, seed: int = 20241) -> list[bytes]:
-    """Return ``count`` request heads, each different, the same ones for the same seed."""
+    """Return ``count`` request heads, the same ones for the same seed; ``{n}`` in them stands for a number."""
     rng = random.Random(seed)
     clients = [_address(rng) for _ in range(1000)]
     return [_head(rng, rng.choice(clients)) for _ in range(count)]
 
 
-def scope(head: bytes, port: int) -> dict[str, Any]:
-    """Return a fresh ASGI HTTP connection scope for ``head``, as uvicorn makes it (ASGI 3.0, HTTP spec 2.3)."""
-    method, target, headers = _parse(head)
+def scope(pool: list[bytes], number: int) -> dict[str, Any]:
+    """Return a fresh ASGI HTTP connection scope for request ``number``, as uvicorn makes it (ASGI 3.0, HTTP 2.3)."""
+    method, target, headers = _parse(pool, number)
     raw_path, _, query = target.partition(b"?")
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
         "server": SERVER,
-        "client": ("127.0.0.1", port),
+        "client": ("127.0.0.1", PORTS[number % len(PORTS)]),
         "scheme": "http",
         "method": method.decode("ascii"),
         "root_path": "",
@@ -72,9 +75,9 @@ def scope(head: bytes, port: int) -> dict[str, Any]:
     }
 
 
-def environ(head: bytes, port: int) -> dict[str, Any]:
-    """Return a fresh WSGI environ for ``head``, as a PEP 3333 server makes it."""
-    method, target, headers = _parse(head)
+def environ(pool: list[bytes], number: int) -> dict[str, Any]:
+    """Return a fresh WSGI environ for request ``number``, as a PEP 3333 server makes it."""
+    method, target, headers = _parse(pool, number)
     raw_path, _, query = target.partition(b"?")
     made = {
         "wsgi.version": (1, 0),
@@ -89,7 +92,7 @@ def environ(head: bytes, port: int) -> dict[str, Any]:
         "SERVER_NAME": SERVER[0],
         "SERVER_PORT": str(SERVER[1]),
         "REMOTE_ADDR": "127.0.0.1",
-        "REMOTE_PORT": str(port),
+        "REMOTE_PORT": str(PORTS[number % len(PORTS)]),
         "REQUEST_METHOD": method.decode("ascii"),
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote(raw_path.decode("ascii"), "latin-1"),
@@ -102,7 +105,8 @@ def environ(head: bytes, port: int) -> dict[str, Any]:
     return made
 
 
-def _parse(head: bytes) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]]:
+def _parse(pool: list[bytes], number: int) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]]:
+    head = pool[number % len(pool)].replace(b"{n}", b"%d" % (100_000 + number))
     first, *lines = head.split(b"\r\n")
     method, target, _ = first.split(b" ")
     headers = []
@@ -115,7 +119,7 @@ def _parse(head: bytes) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]]:
 def _head(rng: random.Random, client: str) -> bytes:
     method = rng.choice(METHODS)
     lines = [
-        f"{method} /api/{rng.choice(NOUNS)}/{rng.randrange(10**6)}{_query(rng)} HTTP/1.1",
+        f"{method} /api/{rng.choice(NOUNS)}/{{n}}{_query(rng)} HTTP/1.1",
         "Host: shop.example.com",
         f"X-Forwarded-For: {client}",
         "X-Forwarded-Proto: https",
@@ -145,8 +149,8 @@ def _query(rng: random.Random) -> str:
     if kind < 0.7:
         return f"?page={rng.randrange(500)}&sort=-created&limit=50"
     if kind < 0.97:
-        return f"?q={rng.choice(WORDS)}&from=2024-{rng.randrange(1, 13):02d}-01"
-    return f"?download=1&token={rng.getrandbits(64):016x}"
+        return f"?q={rng.choice(WORDS)}&from=2024-{rng.randrange(1, 13):02d}-01&after={{n}}"
+    return f"?download=1&token={rng.getrandbits(40):010x}{{n}}"
 
 
 def _address(rng: random.Random) -> str:

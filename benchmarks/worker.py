@@ -129,14 +129,13 @@ async def obey(kind: str, app: Any, directory: Path, answers: TextIO) -> None:
     serve, check = (asgi_round, check_asgi) if asgi else (wsgi_round, check_wsgi)
 
     def requests(first: int, count: int) -> list[dict[str, Any]]:
-        heads = (pool[number % len(pool)] for number in range(first, first + count))
-        return [fresh(head, 40_000 + number % 20_000) for number, head in enumerate(heads, first)]
+        return [fresh(pool, number) for number in range(first, first + count)]
 
     def answer(what: dict[str, Any]) -> None:
         answers.write(json.dumps(what) + "\n")
         answers.flush()
 
-    await check(app, requests(0, WARM_UP_REQUESTS))
+    await check(app, requests(-WARM_UP_REQUESTS, WARM_UP_REQUESTS))
     answer({"requests": WARM_UP_REQUESTS, **emptied(directory)})
     for line in sys.stdin:
         order = json.loads(line)

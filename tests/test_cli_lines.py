@@ -91,7 +91,11 @@ def test_an_event_reads_as_one_aligned_line(event, expected):
 
 @pytest.mark.parametrize("width", [80, 100, 119, 120, 140, 200])
 def test_columns_stand_at_the_same_place_whatever_the_path_and_the_user_are(width):
-    long = REQUEST | {"url": {"path": "/漢字" * 50}, "actor": {"id": "x" * 300}, "client": {"address": "2001:db8::" + "1" * 50}}
+    long = REQUEST | {
+        "url": {"path": "/漢字" * 50},
+        "actor": {"id": "x" * 300},
+        "client": {"address": "2001:db8::" + "1" * 50},
+    }
     short = REQUEST | {"url": {"path": "/"}, "actor": {"type": "anonymous"}}
     lines = [plain(event, width) for event in (REQUEST, long, short)]
     assert len({cell_len(line[: line.index("0af76519")]) for line in lines}) == 1
@@ -114,7 +118,9 @@ def test_without_a_terminal_nothing_but_the_message_is_shortened():
     assert line.endswith("m" * 399 + "…")
 
 
-@pytest.mark.parametrize("field", ["message", "event", "level", "timestamp", "path", "method", "user", "client", "trace", "error", "data"])
+@pytest.mark.parametrize(
+    "field", ["message", "event", "level", "timestamp", "path", "method", "user", "client", "trace", "error", "data"]
+)
 @pytest.mark.parametrize("width", [80, 160, None])
 def test_no_field_can_reach_the_terminal_raw(field, width):
     paths = {
@@ -147,11 +153,21 @@ def test_no_field_can_reach_the_terminal_raw(field, width):
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
     max_leaves=4,
 )
-FIELDS = [(), *((name,) for name in (*REQUEST, "error", "data", "target")), ("http", "request"), ("http", "response"), ("error", "type")]
+FIELDS = [
+    (),
+    *((name,) for name in (*REQUEST, "error", "data", "target")),
+    ("http", "request"),
+    ("http", "response"),
+    ("error", "type"),
+]
 
 
 @given(st.sampled_from(FIELDS), st.sampled_from([REQUEST, UPLOADED, FAILED]), JSON)
@@ -182,8 +198,17 @@ def test_what_counts_as_hostile_covers_every_control_and_format_character():
 
 @pytest.mark.parametrize(
     ("nanoseconds", "text"),
-    [(0, "0µs"), (310_400, "310µs"), (999_999, "999µs"), (11_083_412, "11.1ms"), (999_949_999, "999.9ms"), (999_999_999, "1.00s"),
-     (1_240_000_000, "1.24s"), (99_999_999_999, "100.00s"), (725_000_000_000, "12m05s"), (10_920_000_000_000, "3h02m")],
-)  # fmt: skip
+    [
+        (0, "0µs"),
+        (310_400, "310µs"),
+        (999_999, "999µs"),
+        (11_083_412, "11.1ms"),
+        (999_949_999, "999.9ms"),
+        (999_999_999, "1.00s"),
+        (99_999_999_999, "100.00s"),
+        (725_000_000_000, "12m05s"),
+        (10_920_000_000_000, "3h02m"),
+    ],
+)
 def test_durations_are_short(nanoseconds, text):
     assert duration_text(nanoseconds) == text

@@ -13,10 +13,11 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
-import journal_files
 import pytest
-from servers import HOST, SERVERS, AppServer, Nginx, Response, free_ports, poll
 from websockets.sync.client import connect
+
+import journal_files
+from servers import HOST, SERVERS, AppServer, Nginx, Response, free_ports, poll
 
 LINE = re.compile(
     r'(?P<address>\S+) - (?P<remote_user>\S+) \[[^]]+\] "(?P<request>[^"]*)" (?P<status>\d{3}) (?P<bytes>\d+) '
@@ -37,7 +38,7 @@ CLAIMED = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 class Upstream(AppServer):
-    """An application server as one runs it behind nginx: on TCP or on a unix socket, without proxy headers of its own."""
+    """An application server as one runs it behind nginx: on TCP or a unix socket, without proxy headers of its own."""
 
     def __init__(self, name: str, root: Path, *, unix: bool = False, **env: str) -> None:
         super().__init__(name, root, f"edge_apps:{SERVERS[name].protocol}", env=env)
@@ -79,14 +80,26 @@ def printed(*arguments: str) -> str:
 def edge(root: Path, upstream: str, *arguments: str, before: str = "") -> Nginx:
     """An nginx whose http block is the printed configuration, after `before`."""
     (port,) = free_ports(1)
-    given = ["--upstream", upstream, "--listen", f"{HOST}:{port}", "--access-log", f"{root}/logs/access.log", *arguments]
+    given = [
+        "--upstream",
+        upstream,
+        "--listen",
+        f"{HOST}:{port}",
+        "--access-log",
+        f"{root}/logs/access.log",
+        *arguments,
+    ]
     return Nginx(root, before.format(root=root) + printed(*given), port)
 
 
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param((name, unix), id=f"{name}{'-unix' if unix else ''}", marks=pytest.mark.needs("nginx", *SERVERS[name].modules))
+        pytest.param(
+            (name, unix),
+            id=f"{name}{'-unix' if unix else ''}",
+            marks=pytest.mark.needs("nginx", *SERVERS[name].modules),
+        )
         for name in ("gunicorn-gthread", "uvicorn-httptools")
         for unix in (False, True)
     ],
@@ -128,14 +141,18 @@ class Behind:
             path = self.nginx.root / "logs" / "access.log"
             found = [LINE.fullmatch(text) for text in path.read_text().splitlines()] if path.exists() else []
             assert all(found), path.read_text()
-            matching = [match.groupdict() for match in found if match and match["request_id"] == response.header("X-Request-ID")]
+            matching = [
+                match.groupdict() for match in found if match and match["request_id"] == response.header("X-Request-ID")
+            ]
             return matching[0] if matching else None
 
         return poll(line, f"the line of {response.header('X-Request-ID')}")  # type: ignore[no-any-return]
 
     def recorded(self, response: Response) -> dict[str, Any]:
         """The event of the answer."""
-        (event,) = [one for one in journal_files.events(self.directory) if one["request_id"] == response.header("X-Request-ID")]
+        (event,) = [
+            one for one in journal_files.events(self.directory) if one["request_id"] == response.header("X-Request-ID")
+        ]
         return event
 
 
@@ -182,7 +199,15 @@ def test_a_client_cannot_say_who_it_is_nor_choose_its_trace_or_request_id(behind
         X_Forwarded_For="203.0.113.9",
     )
     arrived = json.loads(response.body)
-    assert not arrived.keys() & {"x-userid", "x-sessionid", "traceparent", "tracestate", "x-trace-id", "x-correlation-id", "forwarded"}
+    assert not arrived.keys() & {
+        "x-userid",
+        "x-sessionid",
+        "traceparent",
+        "tracestate",
+        "x-trace-id",
+        "x-correlation-id",
+        "forwarded",
+    }
     assert arrived["x-real-ip"] == "127.0.0.1"
     assert arrived["x-forwarded-for"] == "203.0.113.9, 127.0.0.1"
     event, line = behind.recorded(response), behind.logged(response)
@@ -232,12 +257,16 @@ def test_an_answer_of_nginx_alone_has_a_request_id_too(behind):
 
 
 def test_the_json_log_says_the_same(behind):
-    response = behind.get("/echo?json", Cookie=behind.login("dora"), User_Agent='quote " backslash \\ é'.encode().decode("latin-1"))
+    response = behind.get(
+        "/echo?json", Cookie=behind.login("dora"), User_Agent='quote " backslash \\ é'.encode().decode("latin-1")
+    )
     line = behind.logged(response)
 
     def found() -> dict[str, str] | None:
         text = (behind.nginx.root / "logs" / "access.json").read_text()
-        return next((one for one in map(json.loads, text.splitlines()) if one["request_id"] == line["request_id"]), None)
+        return next(
+            (one for one in map(json.loads, text.splitlines()) if one["request_id"] == line["request_id"]), None
+        )
 
     as_json = poll(found, "the JSON line")
     assert all(isinstance(value, str) for value in as_json.values())
@@ -253,7 +282,11 @@ def test_connections_to_the_app_are_kept(behind):
 
 
 def test_only_websockets_are_upgraded(behind):
-    arrived = json.loads(behind.get("/echo?h2c", Connection="Upgrade, HTTP2-Settings", Upgrade="h2c", HTTP2_Settings="AAMAAABkAAQAAP__").body)
+    arrived = json.loads(
+        behind.get(
+            "/echo?h2c", Connection="Upgrade, HTTP2-Settings", Upgrade="h2c", HTTP2_Settings="AAMAAABkAAQAAP__"
+        ).body
+    )
     assert "upgrade" not in arrived
     assert arrived.get("connection", "") in ("", "keep-alive")
 
@@ -261,9 +294,10 @@ def test_only_websockets_are_upgraded(behind):
 @pytest.mark.needs("nginx", "uvicorn", "websockets")
 def test_a_websocket_passes_and_its_user_is_logged_and_hidden(tmp_path):
     directory = tmp_path / "audit"
-    with Upstream("uvicorn-httptools", tmp_path / "app", AUDIT_DIRECTORY=str(directory)) as server, edge(
-        tmp_path / "nginx", server.address
-    ) as nginx:
+    with (
+        Upstream("uvicorn-httptools", tmp_path / "app", AUDIT_DIRECTORY=str(directory)) as server,
+        edge(tmp_path / "nginx", server.address) as nginx,
+    ):
         cookie = "user=alice; sid=secret-of-alice"
         with connect(f"ws://{HOST}:{nginx.port}/ws", additional_headers={"Cookie": cookie}, proxy=None) as websocket:
             assert websocket.response is not None
@@ -281,9 +315,10 @@ def test_a_websocket_passes_and_its_user_is_logged_and_hidden(tmp_path):
 @pytest.mark.needs("nginx", "gunicorn")
 def test_other_header_names_work_the_same(tmp_path):
     env = {"AUDIT_DIRECTORY": str(tmp_path / "audit"), "USER_HEADER": "X-Who", "SESSION_HEADER": "X-Sid"}
-    with Upstream("gunicorn-gthread", tmp_path / "app", **env) as server, edge(
-        tmp_path / "nginx", server.address, "--user-header", "X-Who", "--session-header", "X-Sid"
-    ) as nginx:
+    with (
+        Upstream("gunicorn-gthread", tmp_path / "app", **env) as server,
+        edge(tmp_path / "nginx", server.address, "--user-header", "X-Who", "--session-header", "X-Sid") as nginx,
+    ):
         found = Behind(nginx, tmp_path / "audit")
         response = found.get("/echo", Cookie=found.login("alice"), X_Who="root")
         assert found.logged(response)["user"] == "alice"

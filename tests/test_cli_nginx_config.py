@@ -5,17 +5,18 @@ import subprocess
 
 import pytest
 from click.testing import CliRunner
-from conftest import ADMIN_PATH
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from auditmw.cli.nginx_config import nginx_config, render
+from auditmw.cli.nginx_config import render
+from auditmw.cli.program import program
+from conftest import ADMIN_PATH
 
 CONTROL = "\x00\n\r\t"
 
 
 def run(*arguments):
-    return CliRunner().invoke(nginx_config, list(arguments))
+    return CliRunner().invoke(program, ["nginx-config", *arguments])
 
 
 def directives(text):
@@ -68,7 +69,8 @@ def test_the_log_format_is_the_combined_one_with_user_and_session_and_what_expla
     (log_format,) = [line for line in BARE if line[0] == "log_format"]
     assert log_format[1] == "extended"
     assert "".join(word[1:-1] for word in log_format[2:-1]) == (
-        '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" '
+        '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
+        '"$http_user_agent" '
         'userid="$auditmw_user" sessionid="$auditmw_session" cache="$upstream_cache_status" request_id="$request_id" '
         'request_time="$request_time" upstream_time="$upstream_response_time"'
     )
@@ -82,7 +84,7 @@ def test_the_text_is_ascii_with_straight_quotes_and_says_why_of_every_block():
     assert len(blocks) == 8
     uncommented = [lines[n] for n in blocks if not any("#" in line for line in lines[n - 1 : n + 5])]
     # The session's map and the server stand right below what explains them.
-    assert uncommented == ["map \"$upstream_cache_status:$upstream_http_x_sessionid\" $auditmw_session {"]
+    assert uncommented == ['map "$upstream_cache_status:$upstream_http_x_sessionid" $auditmw_session {']
 
 
 def test_the_json_log_is_an_addition_beside_the_access_log():
@@ -126,16 +128,83 @@ def test_header_names_become_nginx_variables():
 
 
 WRONG = {
-    "--upstream": ["", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:8000;", "127.0.0.1:8000 backup", "a b:80", "256.1.1.1:80",
-                   "1.2.3:80", "[::1:80", "::1:80", "[fe80::1%eth0]:80", "unix:", "unix:relative", "unix:/a b", "unix:/a;b", "unix:/a:b",
-                   "unix:/" + "a" * 108, "$host:80", "http://x:80", "x:٠", "é:80", "-a:80", "127.0.0.1:8000\n"],
+    "--upstream": [
+        "",
+        "127.0.0.1",
+        "127.0.0.1:0",
+        "127.0.0.1:65536",
+        "127.0.0.1:8000;",
+        "127.0.0.1:8000 backup",
+        "a b:80",
+        "256.1.1.1:80",
+        "1.2.3:80",
+        "[::1:80",
+        "::1:80",
+        "[fe80::1%eth0]:80",
+        "unix:",
+        "unix:relative",
+        "unix:/a b",
+        "unix:/a;b",
+        "unix:/a:b",
+        "unix:/" + "a" * 108,
+        "$host:80",
+        "http://x:80",
+        "x:٠",
+        "é:80",
+        "-a:80",
+        "127.0.0.1:8000\n",
+    ],
     "--listen": ["", "0", "65536", "80 default_server", "80;", "*:80", "::80", "abc", "80\n", "٨٠"],
-    "--server-name": ["", "a;b", "~^.*$", '"a"', "a  b", " a", "a\nb", "a{b", "$host", "*", "*.", "a_b", "x" * 64, ".".join(["abc"] * 70)],
-    "--user-header": ["", "X Userid", "X_Userid", "X-Userid:", "-X", "X--Y", "X-", "1X", "X-Usér", "X" * 47, "X;Y", "Host", "set-cookie",
-                      "X-Request-ID", "Content-Length", "TRACEPARENT", "X-Userid\n"],
+    "--server-name": [
+        "",
+        "a;b",
+        "~^.*$",
+        '"a"',
+        "a  b",
+        " a",
+        "a\nb",
+        "a{b",
+        "$host",
+        "*",
+        "*.",
+        "a_b",
+        "x" * 64,
+        ".".join(["abc"] * 70),
+    ],
+    "--user-header": [
+        "",
+        "X Userid",
+        "X_Userid",
+        "X-Userid:",
+        "-X",
+        "X--Y",
+        "X-",
+        "1X",
+        "X-Usér",
+        "X" * 47,
+        "X;Y",
+        "Host",
+        "set-cookie",
+        "X-Request-ID",
+        "Content-Length",
+        "TRACEPARENT",
+        "X-Userid\n",
+    ],
     "--session-header": ["Connection", "X\r\nY", "X-Userid"],
-    "--access-log": ["", "off", "/var/log/", "/a b", "/a;b", "/a$host", "syslog:server=x", "/a'b", "/..", ".", "logs/off"],
-}  # fmt: skip
+    "--access-log": [
+        "",
+        "off",
+        "/var/log/",
+        "/a b",
+        "/a;b",
+        "/a$host",
+        "syslog:server=x",
+        "/a'b",
+        "/..",
+        ".",
+        "logs/off",
+    ],
+}
 
 
 @pytest.mark.parametrize(("option", "value"), [(option, value) for option, values in WRONG.items() for value in values])
@@ -143,7 +212,7 @@ def test_a_wrong_argument_is_a_usage_error_that_says_what_was_expected(option, v
     result = run(option, value)
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert re.search("expected|must differ|meaning of its own", result.stderr)
+    assert re.search("expected|must differ", result.stderr)
     assert not any(char in result.stderr.replace("\n", "") for char in CONTROL)
 
 
@@ -175,7 +244,11 @@ def test_no_argument_adds_a_directive(option, value):
     [
         {},
         {"upstream": "unix:/run/shop/app.sock", "listen": "unix:{}/edge.sock"},
-        {"upstream": "[2001:db8::17]:8000", "listen": "[::1]:18080", "server_name": "shop.example.com *.example.org .example.net www.*"},
+        {
+            "upstream": "[2001:db8::17]:8000",
+            "listen": "[::1]:18080",
+            "server_name": "shop.example.com *.example.org .example.net www.*",
+        },
         {"user_header": "X" * 46, "session_header": "Y-" * 22 + "Y"},
     ],
     ids=["defaults", "unix", "ipv6 and names", "long headers"],

@@ -31,7 +31,11 @@ def test_help_names_every_command_with_a_sentence():
 def test_the_help_of_every_command_shows_examples_before_options(command):
     result = CliRunner().invoke(program, [command, "-h"])
     assert result.exit_code == 0
-    assert result.stdout.index("Examples:") < result.stdout.index(f"\n  auditmw {command}") < result.stdout.index("Options:")
+    assert (
+        result.stdout.index("Examples:")
+        < result.stdout.index(f"\n  auditmw {command}")
+        < result.stdout.index("Options:")
+    )
     examples = [line for line in result.stdout.splitlines() if line.startswith(f"  auditmw {command}")]
     assert len(examples) >= 3
 
@@ -40,7 +44,9 @@ def test_the_version_is_the_installed_one():
     assert CliRunner().invoke(program, ["--version"]).stdout == f"auditmw, version {version('auditmw')}\n"
 
 
-@pytest.mark.parametrize(("shell", "mark"), [("bash", "complete -o"), ("zsh", "#compdef auditmw"), ("fish", "complete --no-files")])
+@pytest.mark.parametrize(
+    ("shell", "mark"), [("bash", "complete -o"), ("zsh", "#compdef auditmw"), ("fish", "complete --no-files")]
+)
 def test_completion_prints_a_script_for_the_shell(shell, mark):
     result = CliRunner().invoke(program, ["completion", shell])
     assert result.exit_code == 0
@@ -53,7 +59,10 @@ def test_the_completion_answers():
     assert auditmw(env=env).stdout == "plain,nginx-config\n"
 
 
-@pytest.mark.parametrize("arguments", [["nothing"], ["tail"], ["tail", ".", "--limit", "x"], ["nginx-config", "--listen", "x y"], ["-o", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["nothing"], ["tail"], ["tail", ".", "--limit", "x"], ["nginx-config", "--listen", "x y"], ["-o", "x"]],
+)
 def test_wrong_usage_ends_with_two_and_says_how_to_get_help(arguments):
     result = auditmw(*arguments)
     assert result.returncode == 2

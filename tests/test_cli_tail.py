@@ -16,11 +16,11 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from servers import poll
 
 from auditmw.cli.output import parse_since
 from auditmw.cli.program import program
 from auditmw.journal import Journal
+from servers import poll
 
 NOW = datetime(2026, 11, 20, 20, 20, 0, tzinfo=UTC)
 COMMAND = [sys.executable, "-m", "auditmw", "tail"]
@@ -63,7 +63,9 @@ def tail(*arguments, **options):
 
 def shown(result):
     """The pages in the output, whatever its form."""
-    return [int(word.split("/page/")[1].split()[0].split('"')[0]) for word in result.stdout.splitlines() if "/page/" in word]
+    return [
+        int(word.split("/page/")[1].split()[0].split('"')[0]) for word in result.stdout.splitlines() if "/page/" in word
+    ]
 
 
 @pytest.fixture
@@ -129,7 +131,9 @@ def test_a_request_whose_process_died_is_shown_as_such(directory):
     assert json.loads(line)["outcome"] == {"result": "unknown", "reason": "process_died"}
 
 
-@pytest.mark.parametrize(("since", "expected"), [("2026-11-20T20:20:35Z", [35, 36, 37, 38, 39]), ("2026-11-20T21:20:38+01:00", [38, 39])])
+@pytest.mark.parametrize(
+    ("since", "expected"), [("2026-11-20T20:20:35Z", [35, 36, 37, 38, 39]), ("2026-11-20T21:20:38+01:00", [38, 39])]
+)
 def test_since_shows_only_what_came_since(directory, since, expected):
     write(directory, *map(event, range(40)))
     assert shown(tail(directory, "--since", since)) == expected
@@ -196,7 +200,9 @@ HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\nforged line \u202egpj.exe\x9b1m\x7f"
 
 @pytest.mark.parametrize("form", ["auto", "human", "ndjson"])
 def test_a_terminal_never_gets_what_a_client_sent_raw(directory, form):
-    write(directory, event(1, url={"path": f"/page/1{HOSTILE}"}, message=HOSTILE, level="error", data={HOSTILE: HOSTILE}))
+    write(
+        directory, event(1, url={"path": f"/page/1{HOSTILE}"}, message=HOSTILE, level="error", data={HOSTILE: HOSTILE})
+    )
     written = on_a_terminal(directory, "-o", form, TERM="dumb")
     assert {char for char in written if not char.isprintable()} <= {"\r", "\n"}
     assert written.count("\n") == 1
@@ -206,9 +212,13 @@ def test_a_terminal_never_gets_what_a_client_sent_raw(directory, form):
 
 @pytest.mark.parametrize(
     ("env", "arguments", "coloured"),
-    [({"TERM": "xterm"}, [], True), ({"TERM": "dumb"}, [], False), ({"TERM": "xterm", "NO_COLOR": "1"}, [], False), ({"TERM": "xterm"}, ["--no-color"], False)],
-    ids=["colours", "dumb terminal", "NO_COLOR", "--no-color"],
-)  # fmt: skip
+    [
+        pytest.param({"TERM": "xterm"}, [], True, id="colours"),
+        pytest.param({"TERM": "dumb"}, [], False, id="dumb terminal"),
+        pytest.param({"TERM": "xterm", "NO_COLOR": "1"}, [], False, id="NO_COLOR"),
+        pytest.param({"TERM": "xterm"}, ["--no-color"], False, id="--no-color"),
+    ],
+)
 def test_a_terminal_gets_coloured_lines_unless_somebody_objects(directory, env, arguments, coloured):
     write(directory, event(1))
     written = on_a_terminal(directory, *arguments, **env)
@@ -221,7 +231,10 @@ def on_a_terminal(directory, *arguments, **env):
     controller, terminal = pty.openpty()
     environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
     with subprocess.Popen(
-        [*COMMAND, directory, *arguments], stdout=terminal, stderr=subprocess.DEVNULL, env={**environment, "COLUMNS": "160", **env}
+        [*COMMAND, directory, *arguments],
+        stdout=terminal,
+        stderr=subprocess.DEVNULL,
+        env={**environment, "COLUMNS": "160", **env},
     ) as child:
         os.close(terminal)
         written = b""
@@ -285,7 +298,9 @@ class Following:
     """`auditmw tail -f` as its own process, read line by line."""
 
     def __init__(self, directory, *arguments):
-        self.child = subprocess.Popen([*COMMAND, directory, "-f", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.child = subprocess.Popen(
+            [*COMMAND, directory, "-f", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         self.lines = []
         self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()
@@ -387,7 +402,9 @@ def test_damage_that_comes_while_following_ends_with_one(directory):
 @pytest.mark.parametrize("follow", [[], ["-f"]], ids=["tail", "tail -f"])
 def test_a_closed_pipe_ends_it_quietly(directory, follow):
     write(directory, *map(event, range(2000)))
-    with subprocess.Popen([*COMMAND, directory, "--limit", "0", *follow], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        [*COMMAND, directory, "--limit", "0", *follow], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
         child.stdout.readline()
         child.stdout.close()
         began = time.monotonic()
@@ -415,7 +432,10 @@ def test_since_reads_spans_and_times(text, expected):
     assert parse_since(text, NOW) == expected
 
 
-@pytest.mark.parametrize("text", ["", "5", "m", "-5m", "5 m", "now", "now-", "5m-", "٥m", "yesterday", "5y", "999999999w", "2026-13-01", "5m\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "5", "m", "-5m", "5 m", "now", "now-", "5m-", "٥m", "yesterday", "5y", "999999999w", "2026-13-01", "5m\n"],
+)
 def test_since_says_what_it_expected(text):
     with pytest.raises(ValueError, match="expected 5m, 1h30m"):
         parse_since(text, NOW)
@@ -424,11 +444,12 @@ def test_since_says_what_it_expected(text):
 @given(st.text(max_size=20) | st.from_regex(r"(now-)?([0-9]{1,12}(ms|s|m|h|d|w)){1,4}", fullmatch=True))
 def test_since_is_a_moment_or_a_clear_error(text):
     try:
-        moment = parse_since(text, NOW)
-    except ValueError as error:
-        assert "expected" in str(error)
+        assert parse_since(text, NOW).tzinfo is not None
+    except ValueError as raised:
+        error = raised
     else:
-        assert moment.tzinfo is not None
+        return
+    assert "expected 5m" in str(error)
 
 
 @pytest.mark.parametrize("zone", ["Nowhere/Land", "../../etc/passwd", "", "Europe"])

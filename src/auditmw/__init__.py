@@ -8,6 +8,7 @@ from auditmw.logs import ContextFilter, add_context, get_logger, to_journal
 from auditmw.reading import read
 from auditmw.redact import Redactor
 from auditmw.request import Request
+from auditmw.shell import Served, Shell
 from auditmw.trace import Tracer
 from auditmw.wsgi import WSGIAudit
 
@@ -21,7 +22,9 @@ __all__ = [
     "Redactor",
     "Request",
     "Resolver",
+    "Served",
     "Service",
+    "Shell",
     "Tracer",
     "WSGIAudit",
     "add_context",

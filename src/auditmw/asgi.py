@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditmw.context import current_exchange
 from auditmw.exchange import Exchange
+from auditmw.head import cgi_name
 
 if TYPE_CHECKING:
     from auditmw.audit import Audit, Resolver
@@ -55,7 +56,9 @@ class ASGIAudit:
         self.app = app
         self.audit = audit
         self._policy = audit.policy_with(resolver, blocking=False)
-        self._names = {name.encode("latin-1"): name for name in audit.policy.request_names}
+        policy = self._policy
+        self._names = {name.encode("latin-1"): cgi_name(name) for name in policy.field_names}
+        self._names |= {name.encode("latin-1"): name for name in policy.found_names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
@@ -111,6 +114,7 @@ class ASGIAudit:
             "asgi",
             scope,
             read_headers,
+            found,
             found,
             scope.get("method", "GET"),
             path or "/",
@@ -205,7 +209,6 @@ class _Http:
         message = started(exchange, message, self)
         if self.trailers or exchange.done:
             return self._pass(message)
-        exchange.promise()
         if exchange.account(0):  # the head is the whole response
             return self._end_and_send(message)
         return self._pass(message)

@@ -15,7 +15,7 @@ from asgiref.sync import async_to_sync
 
 from auditmw import forks
 from auditmw.emitter import Emitter
-from auditmw.head import HeaderKinds
+from auditmw.head import HeaderKinds, cgi_name
 from auditmw.health import Health
 from auditmw.identity import Identity, Pseudonyms, key_file
 from auditmw.journal import Journal, StreamJournal
@@ -29,7 +29,7 @@ Resolver = Callable[[Request], Identity | None] | Callable[[Request], Awaitable[
 
 # Request headers with a field of their own in the event, and headers that are captured besides.
 _OWN_FIELDS = ("host", "user-agent", "referer", "content-type", "content-length")
-_CAPTURED_REQUEST = ("accept", "accept-language", "origin")
+_CAPTURED_REQUEST = ("origin",)
 _CAPTURED_RESPONSE = ("location", "cache-control", "retry-after")
 _T = TypeVar("_T")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}\Z")  # RFC 9110 §5.1
@@ -116,8 +116,7 @@ class Audit:
         extra = _captured(capture_headers, redactor)
         asked, asked_async = _resolvers(resolver)
         refuse = _one_of("on_failure", on_failure, ("serve", "refuse")) == "refuse"
-        request_captured = (*_CAPTURED_REQUEST, *extra)
-        own = (*_OWN_FIELDS, *tracer.names, *((proxies.header,) if proxies.header else ()))
+        captured = (*_CAPTURED_REQUEST, *extra)
         user, session, request_id = (_header_name(name) for name in (user_header, session_header, request_id_header))
         self.policy = Policy(
             service=described,
@@ -137,8 +136,9 @@ class Audit:
             request_id_header=request_id_header,
             identify_to=_one_of("identify_to", identify_to, ("trusted", "always", "never")),
             server_timing=server_timing,
-            request_names=tuple(dict.fromkeys((*own, *request_captured))),
-            request_captured=request_captured,
+            found_names=(*tracer.names, *((proxies.header,) if proxies.header else ())),
+            field_names=(*_OWN_FIELDS, *captured),
+            request_captured=tuple((cgi_name(name), name) for name in captured),
             response_captured=frozenset((*_CAPTURED_RESPONSE, *extra)),
             emit=emitter.emit,
             commit=emitter.commit if durability == "disk" else None,

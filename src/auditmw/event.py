@@ -61,7 +61,7 @@ _FREE_LIMIT = 8_192
 _EXPENDABLE = ("data", "results", "filter", "target", "error", "http", "url")
 
 _DIGITS = tuple(f"{n:03d}" for n in range(1000))
-_second: tuple[int, str] = (-1, "")
+_seconds: dict[int, str] = {}
 
 
 def timestamp(time_ns: int) -> str:
@@ -69,13 +69,13 @@ def timestamp(time_ns: int) -> str:
 
     `time_ns`: nanoseconds since the epoch, as `time.time_ns` gives them.
     """
-    global _second
     microseconds = time_ns // 1000
     second = microseconds // 1_000_000
-    known, prefix = _second
-    if second != known:
-        prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        _second = (second, prefix)
+    prefix = _seconds.get(second)
+    if prefix is None:
+        if len(_seconds) >= 64:  # requests that take longer than a second need some of those before
+            _seconds.clear()
+        prefix = _seconds[second] = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
     return prefix + _DIGITS[microseconds // 1000 % 1000] + _DIGITS[microseconds % 1000] + "Z"
 
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 import inspect
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from os import getpid
 from typing import Any
 
 from auditmw import forks
@@ -44,7 +45,8 @@ class Exchange(Facts):
         protocol: str,
         carrier: Any,
         read_headers: Callable[[Any], dict[str, str]],
-        found: dict[str, str],
+        found: Mapping[Any, str],
+        fields: Mapping[str, Any],
         method: str,
         path: str,
         query: str,
@@ -54,12 +56,14 @@ class Exchange(Facts):
         port: int | None,
     ) -> None:
         self.started_ns = time.perf_counter_ns()
-        forks.check()
+        if getpid() != forks.process:
+            forks.renew()
         self.policy = policy
         self.protocol = protocol
         self.carrier = carrier
         self.read_headers = read_headers
         self.found = found
+        self.fields = fields
         self.method = method
         self.path = path
         self.query = query
@@ -131,6 +135,8 @@ class Exchange(Facts):
     def response_started(self) -> list[tuple[str, str]]:
         """The headers to add, now that the response's own have been noted; asks a plain resolver who is calling."""
         policy = self.policy
+        promised = self.promised_bytes()
+        self._remaining_bytes = -1 if promised is None else promised
         if self.status >= 500 and self.error is None:
             error = sys.exception()  # an error page is often made while its exception is being handled
             if isinstance(error, Exception):
@@ -138,7 +144,7 @@ class Exchange(Facts):
         added = [] if self.has_request_id else [(policy.request_id_header, self.trace.request_id)]
         if policy.resolver is not None and self.identity is None:
             self.resolve()
-        actor = self.describe_actor()
+        actor = self.actor or self.describe_actor()
         if actor is not None and self._may_identify(policy.identify_to):
             if actor.user_header is not None:
                 added.append((policy.user_header, actor.user_header))
@@ -148,11 +154,6 @@ class Exchange(Facts):
             trace = self.trace
             added.append(("Server-Timing", f"trace;desc={traceparent(trace.trace_id, trace.span_id, trace.flags)}"))
         return added
-
-    def promise(self) -> None:
-        """Take the response's head at its word: so many bytes of body, and the response is complete."""
-        promised = self.promised_bytes()
-        self._remaining_bytes = -1 if promised is None else promised
 
     def account(self, size_bytes: int) -> bool:
         """Add bytes of the body; True when they complete a response that promised its length."""

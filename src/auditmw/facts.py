@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from auditmw.event import ACTIONS, SCHEMA, SEVERITY, SHORT, Event, Notes, new_id, timestamp, wire_text
 from auditmw.failure import describe_error
-from auditmw.head import split_host
+from auditmw.head import safe_path, split_host
 from auditmw.identity import Actor, Identity, describe
 from auditmw.peer import Client
 from auditmw.policy import Changed, Policy
@@ -19,6 +19,8 @@ _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _SOURCES: dict[str, dict[str, str]] = {name: {"kind": "middleware", "format": name} for name in ("wsgi", "asgi")}
 _MEMO_SIZE = 4_096
 
+_SUCCESS = {"result": "success"}
+
 _hosts: dict[str, tuple[str, int | None]] = {}
 
 
@@ -29,7 +31,8 @@ class Facts:
     protocol: str  # "wsgi" or "asgi"
     carrier: Any
     read_headers: Callable[[Any], dict[str, str]]
-    found: dict[str, str]  # the request headers named in `Policy.request_names`
+    found: Mapping[Any, str]  # the request headers that tell the trace and the client, by lower-case name
+    fields: Mapping[str, Any]  # the other headers that are written, by CGI name (RFC 3875 §4.1.18), as WSGI has them
     method: str
     path: str
     query: str
@@ -65,7 +68,9 @@ class Facts:
 
     def compose(self, now_ns: int, duration_ns: int) -> Event:
         """The event of this request, ended at `now_ns` since the epoch after `duration_ns`."""
-        result, why, level = self.outcome()
+        outcome, level = _SUCCESS, "info"
+        if self.status >= 400 or not self.complete or self.error is not None or self.client_gone:
+            outcome, level = self.outcome()
         http = {"version": self.version, "request": self._request()}
         if self.status:
             http["response"] = self._response()
@@ -82,7 +87,7 @@ class Facts:
             "severity": SEVERITY[level],
             "category": "web",
             "action": ACTIONS.get(self.method, "unknown"),
-            "outcome": {"result": result} if why is None else {"result": result, "reason": why},
+            "outcome": outcome,
             "http": http,
             "url": self._url(),
             "source": _SOURCES[self.protocol],
@@ -111,7 +116,9 @@ class Facts:
             )
         if correlation_id is not None:
             event["correlation_id"] = correlation_id
-        address, port, where, forwarded, _, host = self.client()
+        proxies = self.policy.proxies
+        claimed = self.found.get(proxies.header)
+        address, port, where, forwarded, _, host = proxies.client(self.peer, self.port, claimed)
         client: dict[str, Any] = {"address": address, "peer_address": self.peer, "origin": where}
         if port is not None:
             client["port"] = port
@@ -129,30 +136,29 @@ class Facts:
     def client(self) -> Client:
         """Where the request came from, as far as trusted proxies tell."""
         proxies = self.policy.proxies
-        header = proxies.header
-        return proxies.client(self.peer, self.port, None if header is None else self.found.get(header))
+        return proxies.client(self.peer, self.port, self.found.get(proxies.header))
 
-    def outcome(self) -> tuple[str, str | None, str]:
-        """Result, reason and level."""
+    def outcome(self) -> tuple[dict[str, str], str]:
+        """The event's `outcome`, and its level."""
         status, error = self.status, self.error
         if self.client_gone and (not isinstance(error, Exception) or _tells_of_the_client(error)):
-            return "unknown", "client_disconnected", "warning"
+            return {"result": "unknown", "reason": "client_disconnected"}, "warning"
         if not self.complete:
             if isinstance(error, GeneratorExit):
-                return "unknown", "client_disconnected", "warning"
+                return {"result": "unknown", "reason": "client_disconnected"}, "warning"
             if error is None:
-                return "failure", "incomplete_response" if status else "no_response", "error"
+                return {"result": "failure", "reason": "incomplete_response" if status else "no_response"}, "error"
             if not isinstance(error, Exception):  # a cancelled task, a worker told to exit, a time-out of gevent
-                return "unknown", "cancelled" if "Cancel" in type(error).__name__ else "aborted", "warning"
+                return {"result": "unknown", "reason": "cancelled" if _is_cancellation(error) else "aborted"}, "warning"
         if error is not None and (status >= 500 or not self.handled):
-            return "failure", "exception", "error"
+            return {"result": "failure", "reason": "exception"}, "error"
         if status < 400:
-            return "success", None, "info"
-        return "failure", f"http_{status}", "warning" if status < 500 else "error"
+            return _SUCCESS, "info"
+        return {"result": "failure", "reason": f"http_{status}"}, "warning" if status < 500 else "error"
 
     def promised_bytes(self) -> int | None:
         """How long the body will be, where the response's head tells it (RFC 9110 §8.6)."""
-        if self.has_no_body():
+        if self.status in _NO_BODY or self.method == "HEAD":
             return 0
         length = self.content_length
         return int(length) if length is not None and length.isascii() and length.isdigit() else None
@@ -206,42 +212,50 @@ class Facts:
             event["meta"] = {"pseudonymised": actor.pseudonymised}
 
     def _request(self) -> dict[str, Any]:
-        policy, found = self.policy, self.found
+        policy, get = self.policy, self.fields.get
         request: dict[str, Any] = {"method": self.method if self.method in ACTIONS else self.method[:64]}
-        if self.target is not None:
-            target = policy.texts[self.target]
-            request["target"] = target if type(target) is str else self._changed(target, "/http/request/target")
-        agent = found.get("user-agent")
+        agent = get("HTTP_USER_AGENT")
         if agent is not None:
             request["user_agent"] = agent if agent.isascii() else self._wire(agent, "/http/request/user_agent")
-        referrer = found.get("referer")
+        referrer = get("HTTP_REFERER")
         if referrer:
-            text = policy.texts[referrer]
-            request["referrer"] = text if type(text) is str else self._changed(text, "/http/request/referrer")
-        content_type = found.get("content-type")
+            if not referrer.isascii():
+                referrer = self._wire(referrer, "/http/request/referrer")
+            clean = policy.redactor.url(referrer)
+            if clean is not referrer:
+                self.noted().redacted.append("/http/request/referrer")
+            request["referrer"] = clean
+        content_type = get("CONTENT_TYPE")
         if content_type:
             request["content_type"] = self._short(content_type, "/http/request/content_type")
-        size = found.get("content-length")
+        size = get("CONTENT_LENGTH")
         if size and size.isascii() and size.isdigit() and len(size) < 16:
             request["body_size"] = int(size)
         elif self.received_bytes is not None:
             request["body_size"] = self.received_bytes
         headers = {}
-        for name in policy.request_captured:
-            value = found.get(name)
+        for key, name in policy.request_captured:
+            value = get(key)
             if value:
                 text = policy.texts[value]
                 headers[name] = [text if type(text) is str else self._changed(text, f"/http/request/headers/{name}/0")]
         if headers:
             request["headers"] = headers
+        if self.target is not None:
+            text = policy.texts[self.target]
+            request["target"] = text if type(text) is str else self._changed(text, "/http/request/target")
         return request
 
     def _response(self) -> dict[str, Any]:
         response: dict[str, Any] = {"status_code": self.status}
         if self.body_bytes is not None:
             response["body_size"] = 0 if self.has_no_body() else self.body_bytes
-        if self.content_type is not None:
-            response["content_type"] = self._short(self.content_type, "/http/response/content_type")
+        content_type = self.content_type
+        if content_type is not None:
+            plain = len(content_type) <= SHORT and content_type.isascii()
+            response["content_type"] = (
+                content_type if plain else self._short(content_type, "/http/response/content_type")
+            )
         if self.reason is not None:
             response["reason"] = self.reason
         if self.captured is not None:
@@ -249,25 +263,29 @@ class Facts:
         return response
 
     def _url(self) -> dict[str, Any]:
-        policy = self.policy
+        redactor, path, query = self.policy.redactor, self.path, self.query
         url: dict[str, Any] = {}
         if self.scheme in _SCHEMES:
             url["scheme"] = self.scheme
-        value = self.found.get("host")
+        value = self.fields.get("HTTP_HOST")
         if value:
-            host = _hosts.get(value)
-            if host is None:
-                if len(_hosts) >= _MEMO_SIZE:
-                    _hosts.clear()
-                host = _hosts[value] = split_host(wire_text(value)[0])
-            url["host"] = host[0]
-            if host[1] is not None:
-                url["port"] = host[1]
-        text = policy.paths[self.path]
-        url["path"] = text if type(text) is str else self._changed(text, "/url/path")
-        if self.query:
-            text = policy.queries[self.query]
-            url["query"] = text if type(text) is str else self._changed(text, "/url/query")
+            name, port = _hosts.get(value) or _split_host(value)
+            url["host"] = name
+            if port is not None:
+                url["port"] = port
+        if not (path.isascii() and path.isprintable()):
+            path = safe_path(path)
+        text = redactor.text(path)
+        if text is not path:
+            self.noted().redacted.append("/url/path")
+        url["path"] = text
+        if query:
+            if not query.isascii():
+                query = self._wire(query, "/url/query")
+            text = redactor.query(query)
+            if text is not query:
+                self.noted().redacted.append("/url/query")
+            url["query"] = text
         return url
 
     def _changed(self, text: str | Changed, pointer: str) -> str:
@@ -298,6 +316,18 @@ class Facts:
         for name, value in (self.annotations or {}).items():
             event[name] = {**event["outcome"], **value} if name == "outcome" else value
         event["severity"] = SEVERITY[event["level"]]
+
+
+def _split_host(value: str) -> tuple[str, int | None]:
+    if len(_hosts) >= _MEMO_SIZE:
+        _hosts.clear()
+    _hosts[value] = host = split_host(wire_text(value)[0])
+    return host
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    """Of asyncio, trio or curio, none of which is imported here."""
+    return "Cancel" in type(error).__name__
 
 
 def _tells_of_the_client(error: Exception) -> bool:

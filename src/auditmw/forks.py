@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import MethodType
 
 _renewals: list[Callable[[], Callable[[], object] | None]] = []
-_pid = os.getpid()
+process = os.getpid()  # the one that everything here belongs to
 
 
 def in_child(renew: Callable[[], object]) -> None:
@@ -26,19 +26,14 @@ def in_child(renew: Callable[[], object]) -> None:
         _renewals.append(lambda: renew)
 
 
-def check() -> None:
-    """Renew everything if this process was forked since the last look."""
-    if os.getpid() != _pid:
-        _renew()
+def renew() -> None:
+    """Renew everything in a process that was forked since `process` was set."""
+    global process
+    process = os.getpid()
+    for renewal in tuple(_renewals):
+        part = renewal()
+        if part is not None:
+            part()
 
 
-def _renew() -> None:
-    global _pid
-    _pid = os.getpid()
-    for renewal in list(_renewals):
-        renew = renewal()
-        if renew is not None:
-            renew()
-
-
-os.register_at_fork(after_in_child=_renew)
+os.register_at_fork(after_in_child=renew)

@@ -42,6 +42,12 @@ class HeaderKinds(dict[str | bytes, int]):
         return kind
 
 
+def cgi_name(name: str) -> str:
+    """A request header's name among CGI's variables (RFC 3875 §4.1), as WSGI has it."""
+    variable = name.upper().replace("-", "_")
+    return variable if variable in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{variable}"
+
+
 def shared_cache_may_keep(cache_control: str) -> bool:
     """Whether a cache for several users may store the response (RFC 9111 §3, §5.2.2)."""
     directives = {part.strip().partition("=")[0].lower() for part in cache_control.split(",")}

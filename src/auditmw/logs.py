@@ -50,7 +50,8 @@ def to_journal(logger: Any, method_name: str, event_dict: EventDict) -> EventDic
         key: value for key, value in event_dict.items() if key not in ("event", "exc_info", "timestamp", "stack_info")
     }
     level = str(said.pop("level", method_name)).lower()
-    error = _exception(event_dict.get("exc_info"))
+    # structlog's generic logger leaves it to us that `exception` means the one being handled.
+    error = _exception(event_dict.get("exc_info", method_name == "exception"))
     write_event(
         str(event_dict.get("event", "")), {"level": _LEVELS.get(level, level), **said}, error=error, format="structlog"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from auditmw.event import Event, wire_text
-from auditmw.head import HeaderKinds, safe_path
+from auditmw.head import HeaderKinds
 from auditmw.identity import Identity, Pseudonyms
 from auditmw.peer import Proxies
 from auditmw.redact import Redactor
@@ -64,21 +64,18 @@ class Policy:
     request_id_header: str
     identify_to: str  # "trusted", "always" or "never"
     server_timing: bool
-    request_names: tuple[str, ...]  # the request headers that a shell reads, lower-case
-    request_captured: tuple[str, ...]  # request headers that are written besides those with a field of their own
+    found_names: tuple[str, ...]  # the request headers that tell the trace and the client, lower-case
+    field_names: tuple[str, ...]  # the other request headers that are written
+    request_captured: tuple[tuple[str, str], ...]  # (CGI name, name) of request headers without a field of their own
     response_captured: frozenset[str]
     emit: Callable[[Event], bool]  # False: the event is lost, and counted
     commit: Callable[[], None] | None  # durability="disk": returns when all that was emitted is on stable storage
     count: Callable[..., None]  # (kind, exception or text)
     texts: Remembered = field(init=False)  # header values
-    paths: Remembered = field(init=False)
-    queries: Remembered = field(init=False)
 
     def __post_init__(self) -> None:
-        redactor = self.redactor
-        object.__setattr__(self, "texts", Remembered(lambda raw: _written(redactor.url, *wire_text(raw))))
-        object.__setattr__(self, "paths", Remembered(lambda raw: _written(redactor.text, safe_path(raw), False)))
-        object.__setattr__(self, "queries", Remembered(lambda raw: _written(redactor.query, *wire_text(raw))))
+        clean = self.redactor.url
+        object.__setattr__(self, "texts", Remembered(lambda raw: _written(clean, *wire_text(raw))))
 
 
 def _written(clean: Callable[[str], str], text: str, escaped: bool) -> str | Changed:

@@ -9,6 +9,7 @@ from typing import Any
 
 from auditmw.event import SCHEMA, SEVERITY, SHORT, Event, Notes, new_id, plain, timestamp, wire_text
 from auditmw.facts import Facts
+from auditmw.head import safe_path
 from auditmw.policy import Policy
 from auditmw.trace import new_span_id, new_trace_id
 
@@ -108,12 +109,11 @@ class _Failing(Facts):
 def _add_request(event: Event, facts: Facts) -> None:
     facts.add_context(event)
     request = {"method": facts.method[:64]}
-    agent = facts.found.get("user-agent")
+    agent = facts.fields.get("HTTP_USER_AGENT")
     if agent is not None:
         request["user_agent"] = wire_text(agent)[0]
     event["http"] = {"request": request}
-    path = facts.policy.paths[facts.path]
-    event["url"] = {"path": path if isinstance(path, str) else path.text}
+    event["url"] = {"path": facts.policy.redactor.text(safe_path(facts.path))}
 
 
 def _add_trace(event: Event, policy: Policy) -> None:

@@ -66,7 +66,7 @@ HEADERS = _set(
 _BESIDE_CODE = {"state", "session_state", "iss"}
 
 _MOST_POINTERS, _DEEPEST_TREE = 64, 128
-_TELLS_NOTHING: tuple[Any, ...] = (None, True, False, "", [], (), {}, REDACTED)
+_TELLS_NOTHING: tuple[Any, ...] = (None, "", [], (), {}, REDACTED)
 _NESTED_QUERIES = 2  # ?next=/login?next=/reset?token=...
 _MOST_REMEMBERED, _LONGEST_REMEMBERED = 2048, 512  # texts and names; characters of a text
 _LONGEST_NAME = 256  # characters; what is longer is no name that could be judged, and is sensitive
@@ -267,7 +267,7 @@ class Redactor:
                 name = f"{name}-{len(clean)}"
             place = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
             hide = self.sensitive(key) or (oauth and key == "code" and isinstance(item, str))
-            if hide and item not in _TELLS_NOTHING:
+            if hide and not isinstance(item, bool) and item not in _TELLS_NOTHING:
                 clean[name] = _hide(place, redacted)
             else:
                 clean[name] = self._tree(item, place, redacted, done, depth)

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from auditmw.asgi import ASGIAudit, in_a_thread
@@ -36,7 +36,7 @@ class Shell:
         self._asgi = ASGIAudit(_no_app, audit, resolver=resolver)
         self._policies = {blocking: audit.policy_with(resolver, blocking=blocking) for blocking in (True, False)}
 
-    def begin(self, carrier: MutableMapping[str, Any], *, blocking: bool) -> Served | None:
+    def begin(self, carrier: dict[str, Any], *, blocking: bool) -> Served | None:
         """Begin to watch the request of a WSGI environ or an ASGI scope.
 
         None where a shell outside of this one does so already. `blocking`: the handler is plain, not ``async``.
@@ -113,7 +113,6 @@ class Served:
 
     def stream(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """The chunks, watched; their end writes the event, and so does `close`, which the server has to call."""
-        self._exchange.promise()
         return Body(self._exchange, chunks)
 
     def stream_async(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -139,7 +138,6 @@ class _AsyncBody:
     def __init__(self, exchange: Exchange, chunks: AsyncIterator[bytes]) -> None:
         self._exchange = exchange
         self._next: Callable[[], Awaitable[bytes]] = chunks.__anext__
-        exchange.promise()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self

@@ -174,8 +174,9 @@ class Tracer:
             trace_id = new_trace_id()
             flags |= _RANDOM
         state = _state(headers["tracestate"]) if origin == "traceparent" and "tracestate" in headers else None
-        request_id = self._token(headers, "x-request-id") or new_trace_id()
-        correlation_id = self._correlation_id(headers)
+        request_id = (self._token(headers, "x-request-id") if "x-request-id" in headers else None) or new_trace_id()
+        correlated = "x-correlation-id" in headers or "x-trace-id" in headers
+        correlation_id = self._correlation_id(headers) if correlated else None
         return _trace((trace_id, new_span_id(), parent_id, flags, state, origin, None, request_id, correlation_id))
 
     def _started(self, remote: tuple[str, str | None] | None) -> Trace:

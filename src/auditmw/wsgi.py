@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditmw.context import current_exchange
 from auditmw.exchange import Exchange
-from auditmw.head import split_status
+from auditmw.head import CONTENT_LENGTH, CONTENT_TYPE, OTHER, cgi_name, split_status
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
 _KEY = "auditmw.policy"  # in the environ: who records this request already
+_MEMO_SIZE = 1_024
 _REFUSED = b"The audit record of this request could not be written.\n"
+
+_statuses: dict[str, tuple[int, str | None]] = {}  # status lines already seen
 
 
 def read_headers(environ: WSGIEnvironment) -> dict[str, str]:
@@ -51,15 +54,8 @@ class WSGIAudit:
         self.app = app
         self.audit = audit
         self._policy = policy = audit.policy_with(resolver, blocking=True)
-        self._names = tuple(
-            (
-                name.upper().replace("-", "_")
-                if name.startswith("content-")
-                else f"HTTP_{name.upper().replace('-', '_')}",
-                name,
-            )
-            for name in policy.request_names
-        )
+        self._field_names = tuple(map(cgi_name, policy.field_names))
+        self._found_names = tuple((cgi_name(name), name) for name in policy.found_names)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -105,35 +101,33 @@ class WSGIAudit:
 
     def _exchange(self, environ: WSGIEnvironment) -> Exchange:
         get = environ.get
-        found = {}
-        for key, name in self._names:
-            value = get(key)
-            if value is not None:
-                found[name] = value
-        script, port, protocol = get("SCRIPT_NAME"), get("REMOTE_PORT"), get("SERVER_PROTOCOL", "")
         path = get("PATH_INFO", "")
+        script = get("SCRIPT_NAME")
         if script:
             path = script + path
+        raw = get("RAW_URI") or get("REQUEST_URI")
+        target = None if raw is None or raw.startswith(path) else raw  # as received, where decoding changed it
         if not path.isascii():
             path = path.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
-        query = get("QUERY_STRING") or ""
+        port = get("REMOTE_PORT")
+        protocol = get("SERVER_PROTOCOL", "")
         exchange = Exchange(
             self._policy,
             "wsgi",
             environ,
             read_headers,
-            found,
+            {name: environ[key] for key, name in self._found_names if key in environ},
+            {key: environ[key] for key in self._field_names if key in environ},
             get("REQUEST_METHOD") or "UNKNOWN",
             path or "/",
-            query,
+            get("QUERY_STRING") or "",
             get("wsgi.url_scheme", "http"),
             protocol[5:] if protocol.startswith("HTTP/") else "1.1",
             get("REMOTE_ADDR"),
             int(port) if port and port.isascii() and port.isdigit() else None,
         )
-        raw = get("RAW_URI") or get("REQUEST_URI")
-        if raw and raw != path and raw != (f"{path}?{query}" if query else path):
-            exchange.target = raw
+        if target is not None:
+            exchange.target = target
         return exchange
 
 
@@ -153,33 +147,36 @@ class _StartResponse:
         exchange = self.exchange
         before = exchange.status
         try:
-            answered = self._note(status, headers, exc_info)
+            if before or exc_info is not None:
+                self._replace(exc_info)
+            exchange.status, exchange.reason = _statuses.get(status) or _split_status(status)
+            kinds = exchange.policy.kinds
+            answered = []
+            for header in headers:
+                kind = kinds[header[0]]
+                if kind == CONTENT_TYPE:
+                    exchange.content_type = header[1]
+                elif kind == CONTENT_LENGTH:
+                    exchange.content_length = header[1]
+                elif kind != OTHER and not exchange.response_header(kind, header[0], header[1]):
+                    continue
+                answered.append(header)
+            answered += exchange.response_started()
         except Exception as error:  # a malformed header list is the server's to refuse
             exchange.policy.count("internal_errors", error)
             answered = headers
         try:
-            self.write = self.inner(status, answered, *((exc_info,) if exc_info is not None else ()))
+            self.write = self.inner(status, answered) if exc_info is None else self.inner(status, answered, exc_info)
         except BaseException:
             exchange.status = before  # the server refused: what it sent before stays (PEP 3333, error handling)
             raise
         return self._write
 
-    def _note(self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None) -> list[tuple[str, str]]:
-        exchange = self.exchange
-        if exchange.status:
-            exchange.restart()
+    def _replace(self, exc_info: ExcInfo | None) -> None:
+        if self.exchange.status:
+            self.exchange.restart()
         if exc_info is not None and exc_info[1] is not None:
-            exchange.failed(exc_info[1], handled=True)
-        exchange.status, exchange.reason = split_status(status)
-        kinds = exchange.policy.kinds
-        passed = [
-            header
-            for header in headers
-            if not (kind := kinds[header[0]]) or exchange.response_header(kind, header[0], header[1])
-        ]
-        passed += exchange.response_started()
-        exchange.promise()
-        return passed
+            self.exchange.failed(exc_info[1], handled=True)
 
     def _write(self, data: bytes) -> object:
         """The legacy `write` callable (PEP 3333)."""
@@ -304,3 +301,10 @@ def _finish(exchange: Exchange) -> None:
     exchange.finish()
     if exchange.policy.commit is not None:
         exchange.policy.commit()
+
+
+def _split_status(line: str) -> tuple[int, str | None]:
+    if len(_statuses) >= _MEMO_SIZE:
+        _statuses.clear()
+    _statuses[line] = status = split_status(line)
+    return status

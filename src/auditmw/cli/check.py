@@ -12,7 +12,7 @@ import click
 import orjson
 from rich.text import Text
 
-from auditmw.cli.checks.application import AppNotLoaded, check_application, load_audit
+from auditmw.cli.checks.application import AppNotLoadedError, check_application, load_audit
 from auditmw.cli.checks.directory import check_directory
 from auditmw.cli.checks.finding import Finding, fail
 from auditmw.cli.checks.journal import check_journal, read_journal
@@ -62,14 +62,15 @@ def _findings(directory: Path, app: str | None) -> Iterator[Finding]:
         try:
             reading = read_journal(directory)
         except OSError as error:
-            yield fail("journal.readable", f"{error.filename or directory}: {error.strerror}", "run it as the app's user")
+            seen = f"{error.filename or directory}: {error.strerror}"
+            yield fail("journal.readable", seen, "run this check as the app's user")
         else:
             yield from check_journal(reading, datetime.now(UTC))
             yield from check_proxies(reading.requests())
     if app is not None:
         try:
             yield from check_application(load_audit(app), directory)
-        except AppNotLoaded as error:
+        except AppNotLoadedError as error:
             yield fail("app", str(error), "run it in the app's folder, with the app's Python and environment")
     yield from check_machine()
 

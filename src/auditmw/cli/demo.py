@@ -7,20 +7,17 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from auditmw.cli.events import WrittenEvent
 from auditmw.cli.output import ExampleCommand, Output, Unreadable, output_options
 from auditmw.journal import Follower
-
-if TYPE_CHECKING:
-    from auditmw import Audit
 
 NEEDS = ("flask", "waitress", "httpx")
 USERS = ("alice", "bob")
@@ -39,7 +36,7 @@ POLL_SECONDS = 0.1
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the file server; 0 takes a free one.")
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="End after this time; without it, with Ctrl-C.")
-@click.option("--directory", type=click.Path(path_type=Path, file_okay=False), help="Where files and journal go; default: a new one.")
+@click.option("--directory", type=click.Path(path_type=Path, file_okay=False), help="For files and journal.")
 @click.option("--once", is_flag=True, help="One round of requests, without pauses, then end.")
 @output_options
 def demo(port: int, seconds: float | None, directory: Path | None, once: bool, **output: Any) -> None:
@@ -54,34 +51,35 @@ def demo(port: int, seconds: float | None, directory: Path | None, once: bool, *
     with _serving(home, port, password) as url:
         shown.note(f"A file server is at {url} (users {' and '.join(USERS)}, password {password}); Ctrl-C ends it.")
         shown.note(f"Its audit journal is in {home / 'audit'}.")
-        traffic = _Traffic(url, password, stop, pause_seconds=0 if once else PAUSE_SECONDS, once=once)
+        visitors = _Visitors(url, password, stop, once=once)
         try:
-            _show(shown, home / "audit", traffic, None if seconds is None else time.monotonic() + seconds)
+            _show(shown, home / "audit", visitors, None if seconds is None else time.monotonic() + seconds)
         except KeyboardInterrupt:
             pass
         finally:
             stop.set()
-            if traffic.ident is not None:
-                traffic.join()
+            if visitors.ident is not None:
+                visitors.join()
     shown.close()
     _farewell(shown, home / "audit")
-    if traffic.error is not None:
-        raise Unreadable(f"the demo's own visitors failed: {traffic.error!r}")
+    if visitors.error is not None:
+        raise Unreadable(f"the demo's own visitors failed: {visitors.error!r}")
 
 
 @contextmanager
 def _serving(home: Path, port: int, password: str) -> Iterator[str]:
     """Serve the demo's app on a loopback port; yields its address."""
     from waitress.server import create_server
+    from werkzeug.security import generate_password_hash
 
-    import auditmw
+    from auditmw.cli.fileserver import create_app
 
     try:
-        audit = auditmw.Audit(home / "audit", service="fileserver", exempt=(r"^/static/",))
-        app = _app(home, audit, password)
+        app = create_app(home, dict.fromkeys(USERS, generate_password_hash(password)))
         server = create_server(app, host="127.0.0.1", port=port, threads=4)
     except OSError as error:
         raise Unreadable(f"cannot start the file server: {error}") from error
+    app.logger.setLevel(logging.CRITICAL)  # its tracebacks would stand between the events, which tell the same
     thread = threading.Thread(target=server.run, name="server", daemon=True)
     thread.start()
     try:
@@ -89,67 +87,48 @@ def _serving(home: Path, port: int, password: str) -> Iterator[str]:
     finally:
         server.close()
         thread.join(timeout=5)
-        audit.close()
+        app.extensions["auditmw"].close()
 
 
-def _app(home: Path, audit: Audit, password: str) -> Any:
-    from werkzeug.security import generate_password_hash
+class _Visitors(threading.Thread):
+    """Visit the server until they are told to stop, or for one round."""
 
-    from auditmw.cli.fileserver import create_app
-
-    hashed = generate_password_hash(password)
-    app = create_app(home / "files", audit, dict.fromkeys(USERS, hashed))
-    app.logger.setLevel(logging.CRITICAL)  # its tracebacks would stand between the events, which tell the same
-    return app
-
-
-class _Traffic(threading.Thread):
-    """Visits the server until it is told to stop, or for one round."""
-
-    def __init__(self, url: str, password: str, stop: threading.Event, *, pause_seconds: float, once: bool) -> None:
+    def __init__(self, url: str, password: str, stop: threading.Event, *, once: bool) -> None:
         super().__init__(name="visitors", daemon=True)
         self.error: Exception | None = None
         self._url = url
         self._password = password
-        self._halt = stop
-        self._pause_seconds = pause_seconds
+        self._told_to_stop = stop
         self._once = once
 
     def run(self) -> None:
         """Make the requests, one after the other."""
-        from auditmw.cli.traffic import one_round, visitor
+        from auditmw.cli.traffic import visits
 
-        alice, bob = USERS
-        visitors = (
-            visitor(self._url, "Mozilla/5.0 (X11; Linux x86_64)", alice, self._password),
-            visitor(self._url, "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X)", bob, self._password),
-            visitor(self._url, "curl/8.10.1"),
-        )
-        number = int(time.time())  # new file names also in a directory that an earlier demo left
         try:
-            while not self._halt.is_set():
-                for step in one_round(*visitors, number):
-                    step()
-                    if self._halt.wait(self._pause_seconds):
-                        return
-                if self._once:
+            for steps in visits(self._url, USERS, self._password):
+                if not self._make(steps) or self._once:
                     return
-                number += 1
         except Exception as error:
-            if not self._halt.is_set():
+            if not self._told_to_stop.is_set():
                 self.error = error
-        finally:
-            for one in visitors:
-                one.client.close()
+
+    def _make(self, steps: list[Callable[[], object]]) -> bool:
+        """Make the requests of one round; False when told to stop."""
+        for step in steps:
+            step()
+            if self._told_to_stop.wait(0 if self._once else PAUSE_SECONDS):
+                return False
+        return True
 
 
-def _show(shown: Output, directory: Path, traffic: threading.Thread, deadline: float | None) -> None:
+def _show(shown: Output, directory: Path, visitors: threading.Thread, deadline: float | None) -> None:
     """Show events until the visitors are done, or the deadline (of `time.monotonic`) has passed."""
     directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     follower = Follower(directory, loads=WrittenEvent.parse)
-    traffic.start()
+    visitors.start()
     while True:
-        done = not traffic.is_alive() or (deadline is not None and time.monotonic() >= deadline)
+        done = not visitors.is_alive() or (deadline is not None and time.monotonic() >= deadline)
         for event in follower.poll():
             shown.event(event)
         shown.flush()

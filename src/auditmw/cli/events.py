@@ -36,7 +36,9 @@ def raw(event: Mapping[str, Any]) -> bytes:
     return event.raw if isinstance(event, WrittenEvent) else orjson.dumps(event)
 
 
-def newest(directory: Path, limit: int, since: datetime | None, on_damage: Callable[[Damage], None]) -> Iterable[Mapping[str, Any]]:
+def newest(
+    directory: Path, limit: int, since: datetime | None, on_damage: Callable[[Damage], None]
+) -> Iterable[Mapping[str, Any]]:
     """Return the newest `limit` events at or after `since` (0: all of them), oldest first.
 
     Only the files that can hold them are read, and so only their damage is told.

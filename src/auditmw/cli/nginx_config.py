@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -24,11 +26,11 @@ _PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*", re.ASCII)  # becomes a variable: [a-z0-9_] alone
 _MAX_HEADER = 46  # what fits the default proxy_headers_hash_bucket_size of 64 beside two pointers
 # Headers that have a meaning of their own, for nginx or for the lines below.
-_TAKEN = frozenset(
-    "host connection upgrade transfer-encoding content-length content-type content-encoding date server location "
+_TAKEN = (
+    " host connection upgrade transfer-encoding content-length content-type content-encoding date server location "
     "set-cookie cookie authorization cache-control expires vary etag last-modified x-request-id x-correlation-id "
     "x-trace-id traceparent tracestate x-forwarded-for x-forwarded-proto x-forwarded-host forwarded x-real-ip te "
-    "trailer keep-alive x-accel-redirect x-accel-expires x-accel-buffering x-accel-charset x-accel-limit-rate".split()
+    "trailer keep-alive "
 )
 
 TEMPLATE = """\
@@ -174,103 +176,31 @@ def render(
     return re.sub("@([A-Za-z_-]+)@", lambda match: values[match[1]], TEMPLATE)
 
 
-class Upstream(click.ParamType):
-    """`host:port` or `unix:/path`: where the application listens."""
+def _checked(valid: Callable[[str], bool], expected: str) -> Callable[[click.Context, click.Parameter, str], str]:
+    """Return an option's callback that lets through what is valid and else says what was expected."""
 
-    name = "address"
+    def check(ctx: click.Context, param: click.Parameter, value: str) -> str:
+        if not valid(value):
+            raise click.BadParameter(f"expected {expected}, not {value!r}")
+        return value
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the value of nginx's `server` directive."""
-        if not _is_unix(value) and not _is_endpoint(value):
-            self.fail(f"expected HOST:PORT, [IPV6]:PORT or unix:/absolute/path, not {value!r}", param, ctx)
-        return str(value)
-
-
-class Listen(click.ParamType):
-    """`port`, `address:port` or `unix:/path`: where nginx listens."""
-
-    name = "address"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the value of nginx's `listen` directive."""
-        if not _is_port(value) and not _is_unix(value) and not _is_endpoint(value):
-            self.fail(f"expected PORT, ADDRESS:PORT, [IPV6]:PORT or unix:/absolute/path, not {value!r}", param, ctx)
-        return str(value)
-
-
-class ServerName(click.ParamType):
-    """One or more host names, with nginx's wildcards; no regular expression."""
-
-    name = "names"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the value of nginx's `server_name` directive."""
-        names = value.split(" ")
-        if not all(_SERVER_NAME.fullmatch(name) and len(name) <= 253 for name in names):
-            self.fail(f"expected names like 'example.com *.example.com', not {value!r}", param, ctx)
-        return str(value)
-
-
-class HeaderName(click.ParamType):
-    """The name of a response header that the application sends and nginx logs."""
-
-    name = "name"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name as given."""
-        if not _HEADER.fullmatch(value) or len(value) > _MAX_HEADER:
-            self.fail(f"expected letters, digits and '-', as in X-Userid, not {value!r}", param, ctx)
-        if value.lower() in _TAKEN:
-            self.fail(f"{value} has a meaning of its own; choose a name such as X-Userid", param, ctx)
-        return str(value)
-
-
-class LogPath(click.ParamType):
-    """A file for nginx to log into."""
-
-    name = "path"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the path as given."""
-        if not _PATH.fullmatch(value) or value.endswith("/") or PurePosixPath(value).name in ("off", "..", ""):
-            self.fail(f"expected a file, of letters, digits and _ . / + @ -, not {value!r}", param, ctx)
-        return str(value)
-
-
-@click.command(
-    "nginx-config",
-    cls=ExampleCommand,
-    short_help="Print an nginx configuration that logs who it was.",
-    examples="""
-    auditmw nginx-config > /etc/nginx/conf.d/auditmw.conf
-    auditmw nginx-config --upstream unix:/run/shop.sock --server-name shop.example.com --json-log
-    auditmw nginx-config --user-header X-User --session-header X-Session
-    """,
-)
-@click.option("--upstream", type=Upstream(), default="127.0.0.1:8000", show_default=True, help="The application.")
-@click.option("--server-name", type=ServerName(), default="_", show_default=True, help="Names, separated by a space.")
-@click.option("--listen", type=Listen(), default="80", show_default=True, help="Where nginx listens.")
-@click.option("--user-header", type=HeaderName(), default="X-Userid", show_default=True, help="As in Audit(...).")
-@click.option("--session-header", type=HeaderName(), default="X-Sessionid", show_default=True, help="As in Audit(...).")
-@click.option("--access-log", type=LogPath(), default="/var/log/nginx/access.log", show_default=True, help="Log file.")
-@click.option("--json-log", is_flag=True, help="Also log as JSON, beside the access log (access.json).")
-def nginx_config(**arguments: Any) -> None:
-    """Print an nginx configuration that logs who every request was, and shows it to no client."""
-    if arguments["user_header"].lower() == arguments["session_header"].lower():
-        raise click.UsageError("--user-header and --session-header must differ")
-    if arguments["json_log"] and arguments["access_log"].endswith(".json"):
-        raise click.UsageError("--json-log writes beside the access log under the suffix .json; name --access-log otherwise")
-    click.echo(render(**arguments), nl=False)
+    return check
 
 
 def _is_port(value: str) -> bool:
     return bool(_PORT.fullmatch(value)) and int(value) <= 65535
 
 
+def _is_path(value: str) -> bool:
+    return (
+        bool(_PATH.fullmatch(value)) and not value.endswith("/") and PurePosixPath(value).name not in ("off", "..", "")
+    )
+
+
 def _is_unix(value: str) -> bool:
+    # nginx takes what stands after a second colon for the URI; sun_path holds 108 bytes (unix(7)).
     path = value.removeprefix("unix:")
-    # nginx takes what stands after a colon for the URI; sun_path holds 108 bytes (unix(7)).
-    return path != value and path.startswith("/") and bool(_PATH.fullmatch(path)) and len(path) < 108
+    return path != value and path.startswith("/") and len(path) < 108 and bool(_PATH.fullmatch(path))
 
 
 def _is_endpoint(value: str) -> bool:
@@ -289,3 +219,61 @@ def _is_ip(value: str, number: int) -> bool:
         return ipaddress.ip_address(value).version == number and "%" not in value
     except ValueError:
         return False
+
+
+def _is_upstream(value: str) -> bool:
+    return _is_unix(value) or _is_endpoint(value)
+
+
+def _is_listen(value: str) -> bool:
+    return _is_port(value) or _is_upstream(value)
+
+
+def _are_server_names(value: str) -> bool:
+    return all(_SERVER_NAME.fullmatch(name) and len(name) <= 253 for name in value.split(" "))
+
+
+def _is_taken(name: str) -> bool:
+    return f" {name} " in _TAKEN or name.startswith("x-accel-")
+
+
+def _is_header(value: str) -> bool:
+    return bool(_HEADER.fullmatch(value)) and len(value) <= _MAX_HEADER and not _is_taken(value.lower())
+
+
+_UPSTREAM = _checked(_is_upstream, "HOST:PORT, [IPV6]:PORT or unix:/absolute/path")
+_LISTEN = _checked(_is_listen, "PORT, ADDRESS:PORT, [IPV6]:PORT or unix:/absolute/path")
+_SERVER_NAMES = _checked(_are_server_names, "names like 'example.com *.example.com'")
+_HEADER_NAME = _checked(_is_header, "a header of its own such as X-Userid: letters, digits and '-', at most 46")
+_LOG_FILE = _checked(_is_path, "a file, of letters, digits and _ . / + @ -")
+
+
+_option = partial(click.option, show_default=True)
+
+
+@click.command(
+    "nginx-config",
+    cls=ExampleCommand,
+    short_help="Print an nginx configuration that logs who it was.",
+    examples="""
+    auditmw nginx-config > /etc/nginx/conf.d/auditmw.conf
+    auditmw nginx-config --upstream unix:/run/shop.sock --server-name shop.example.com --json-log
+    auditmw nginx-config --user-header X-User --session-header X-Session
+    """,
+)
+@_option("--upstream", default="127.0.0.1:8000", callback=_UPSTREAM, metavar="ADDRESS", help="The application.")
+@_option("--server-name", default="_", callback=_SERVER_NAMES, metavar="NAMES", help="Separated by a space.")
+@_option("--listen", default="80", callback=_LISTEN, metavar="ADDRESS", help="Where nginx listens.")
+@_option("--user-header", default="X-Userid", callback=_HEADER_NAME, metavar="NAME", help="As in Audit(...).")
+@click.option(
+    "--session-header", default="X-Sessionid", callback=_HEADER_NAME, metavar="NAME", help="As in Audit(...)."
+)
+@_option("--access-log", default="/var/log/nginx/access.log", callback=_LOG_FILE, metavar="FILE", help="The log.")
+@click.option("--json-log", is_flag=True, help="Also log as JSON, beside the access log (access.json).")
+def nginx_config(**arguments: Any) -> None:
+    """Print an nginx configuration that logs who every request was, and shows it to no client."""
+    if arguments["user_header"].lower() == arguments["session_header"].lower():
+        raise click.UsageError("--user-header and --session-header must differ")
+    if arguments["json_log"] and arguments["access_log"].endswith(".json"):
+        raise click.UsageError("--json-log writes into a file with the suffix .json; give --access-log another one")
+    click.echo(render(**arguments), nl=False)

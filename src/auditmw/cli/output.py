@@ -31,6 +31,7 @@ EXIT_UNREADABLE = 3  # what was asked for cannot be read or done
 
 FORMATS = ("auto", "human", "ndjson", "json")
 _OUTPUT_HELP = "auto: lines for a human on a terminal, ndjson into a pipe. json: one array."
+_ZONE_HELP = "Show times in local time, UTC, or a zone like Asia/Tokyo."
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _SPAN = re.compile(r"(?:now-)?((?:[0-9]{1,9}(?:ms|s|m|h|d|w))+)", re.ASCII)
 _PART = re.compile(r"([0-9]+)(ms|s|m|h|d|w)", re.ASCII)
@@ -63,36 +64,29 @@ class ExampleCommand(click.Command):
         super().format_help_text(ctx, formatter)
 
 
-class TimeZone(click.ParamType):
-    """`local`, `UTC` or a name of the IANA time zone database."""
+def _zone(ctx: click.Context, param: click.Parameter, value: str) -> tzinfo | None:
+    """Return the zone that an option names, None for the machine's own."""
+    if value.lower() == "local":
+        return None
+    if value.upper() in ("UTC", "Z"):
+        return UTC
+    try:
+        return zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise click.BadParameter(f"expected local, UTC or a zone like Europe/Amsterdam, not {value!r}") from None
 
-    name = "zone"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tzinfo | None:
-        """Return the zone, None for the machine's own."""
-        if not isinstance(value, str) or value.lower() == "local":
-            return None if isinstance(value, str) else value
-        if value.upper() in ("UTC", "Z"):
-            return UTC
+def since_option(command: Command) -> Command:
+    """Add `--since`; the command gets the moment, or None."""
+
+    def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
         try:
-            return zoneinfo.ZoneInfo(value)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            self.fail(f"expected local, UTC or a zone like Europe/Amsterdam, not {value!r}", param, ctx)
-
-
-class Since(click.ParamType):
-    """A moment: a span back from now (`5m`, `1h30m`, `now-2d`) or an RFC 3339 time."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Return the moment, with a time zone."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            return parse_since(value, datetime.now(UTC))
+            return None if value is None else parse_since(value, datetime.now(UTC))
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            raise click.BadParameter(str(error)) from None
+
+    told = "Only events since then: 5m, 1h30m, 2d, or 2026-11-20T20:20:11Z."
+    return click.option("--since", callback=moment, metavar="TIME", help=told)(command)
 
 
 def parse_since(text: str, now: datetime) -> datetime:
@@ -115,7 +109,7 @@ def output_options(command: Command) -> Command:
     for option in (
         click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but what is wrong."),
         click.option("--no-color", is_flag=True, help="No colours; also NO_COLOR=1 or TERM=dumb."),
-        click.option("-z", "--timezone", type=TimeZone(), default="local", help="Show times in: local, UTC, Asia/Tokyo"),
+        click.option("-z", "--timezone", callback=_zone, default="local", metavar="ZONE", help=_ZONE_HELP),
         click.option("-o", "--output", type=click.Choice(FORMATS), default="auto", help=_OUTPUT_HELP),
     ):
         command = option(command)

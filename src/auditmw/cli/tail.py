@@ -11,10 +11,9 @@ import click
 
 from auditmw.cli.events import SLACK, WrittenEvent, newest
 from auditmw.cli.lines import text_at
-from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Since, Unreadable, output_options
+from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options, since_option
 from auditmw.journal import Damage, Follower
 
-DEFAULT_LIMIT = 30
 POLL_SECONDS = 0.25
 
 
@@ -30,8 +29,8 @@ POLL_SECONDS = 0.25
 )
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("-f", "--follow", is_flag=True, help="Go on with the events that come; Ctrl-C ends it.")
-@click.option("-n", "--limit", type=click.IntRange(0), default=DEFAULT_LIMIT, show_default=True, help="How many; 0: all.")
-@click.option("--since", type=Since(), help="Only events since then: 5m, 1h30m, 2d, or 2026-11-20T20:20:11Z.")
+@click.option("-n", "--limit", type=click.IntRange(0), default=30, show_default=True, help="How many; 0: all.")
+@since_option
 @output_options
 def tail(directory: Path, follow: bool, limit: int, since: datetime | None, **output: Any) -> None:
     """Show the newest events of the audit directory DIRECTORY, oldest first.
@@ -87,15 +86,14 @@ def _show_newest(shown: Output, directory: Path, limit: int, since: datetime | N
     if limit:
         events = list(events)
         if len(events) > limit:
-            shown.note(f"The newest {limit} events; --limit 0 shows all, --limit {limit * 10} more, --since 1h those of an hour.")
+            shown.note(f"The newest {limit} events; --limit {limit * 10} shows more, --limit 0 all.")
         events = events[-limit:]
-    count = 0
-    for count, event in enumerate(events, 1):
+    for event in events:
         shown.event(event)
         if (text_at(event, "timestamp") or "") >= lately:
             recent.add(_id(event))
     shown.flush()
-    if not count:
+    if not shown.events:
         shown.note(_nothing(directory, since))
     return recent
 

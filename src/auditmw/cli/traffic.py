@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import httpx
 
 Step = Callable[[], httpx.Response]
 TIMEOUT_SECONDS = 10.0
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,18 @@ def visitor(base_url: str, user_agent: str, user: str = "", password: str = "") 
     return Visitor(user, password, client)
 
 
-def one_round(alice: Visitor, bob: Visitor, anyone: Visitor, number: int) -> Iterator[Step]:
+def visits(url: str, users: tuple[str, str], password: str) -> Iterator[list[Step]]:
+    """Yield round after round of requests to the server at `url`, without end."""
+    alice = visitor(url, "Mozilla/5.0 (X11; Linux x86_64)", users[0], password)
+    bob = visitor(url, "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X)", users[1], password)
+    anyone = visitor(url, "curl/8.10.1")
+    with alice.client, bob.client, anyone.client:
+        # New file names also in a directory that an earlier demo left.
+        for number in count(int(time.time())):
+            yield list(one_round(number, alice, bob, anyone))
+
+
+def one_round(number: int, alice: Visitor, bob: Visitor, anyone: Visitor) -> Iterator[Step]:
     """Yield the requests of one round; `number` makes its file names new."""
     report, photo = f"report-{number}.txt", f"photo-{number}.png"
     text = f"Round {number}\n".encode() * (number % 40 + 1)
@@ -57,4 +71,4 @@ def one_round(alice: Visitor, bob: Visitor, anyone: Visitor, number: int) -> Ite
     yield lambda: anyone.client.get("/static/missing.css")  # exempt, but errors are recorded
     yield lambda: alice.client.delete(f"/files/{report}")
     yield lambda: alice.client.delete(f"/files/{report}")  # 404
-    yield lambda: alice.client.get("/files", headers={"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})
+    yield lambda: alice.client.get("/files", headers={"traceparent": TRACEPARENT})

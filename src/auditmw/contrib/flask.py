@@ -24,7 +24,7 @@ _SEEN = "auditmw.flask.seen"  # where in the environ a resolver finds what Flask
 
 
 class FlaskAudit:
-    """Makes every request to `app` one event of `audit`; `resolve` is asked who is calling where `audit` has no resolver.
+    """Makes every request to `app` one event of `audit`; where that has no resolver, `resolve` is asked who is calling.
 
     `init_app` does it later, for an application factory, and for as many applications as there are.
     """
@@ -85,7 +85,7 @@ def session_resolver(
 resolve = session_resolver()
 
 
-def _session_id(session: Any, user: object, key: str | None) -> object:
+def _session_id(session: Any, user: object, key: str | None) -> Any:
     if key is not None:
         return _peek(session, key)
     if session and getattr(session, "sid", None):  # an empty one is not kept by the server, its id means nothing
@@ -96,9 +96,10 @@ def _session_id(session: Any, user: object, key: str | None) -> object:
 
 def _peek(session: Any, key: str) -> Any:
     """A value of the session, without the mark that it was looked at, which would add ``Vary: Cookie``."""
-    accessed = session.accessed
+    accessed = getattr(session, "accessed", None)
     value = session.get(key)
-    session.accessed = accessed
+    if accessed is not None:
+        session.accessed = accessed
     return value
 
 

@@ -4,8 +4,8 @@
     httpx.AsyncClient(event_hooks={"request": [auditmw.contrib.httpx.async_hook]})
     httpx.Client(transport=auditmw.contrib.httpx.AuditTransport(httpx.HTTPTransport(), only=["stock.internal"]))
 
-What the caller set itself stays; outside of a request nothing is added. The ids identify a request and nobody's user, so
-any host may see them; `only` is for those who want to keep them at home.
+What the caller set itself stays; outside of a request nothing is added. The ids name a request and not its user, so any
+host may see them; `only` is for those who want to keep them at home.
 """
 
 from __future__ import annotations

@@ -200,7 +200,9 @@ class Journal:
         return self._second
 
     def _upkeep(self) -> None:
-        """Before an event, once a second or when the file is full: see to it that the file is there and not full."""
+        """Before an event, once a second or when something is full: see to it that the event has a place to go."""
+        if self._unsynced_bytes >= _MAX_UNSYNCED_BYTES:
+            self._sync_up_to(self._seq)
         now = self._clock()
         self._upkeep_at = now + _UPKEEP_SECONDS
         file = self._file
@@ -211,8 +213,6 @@ class Journal:
             self._leave(file, OSError(errno.ENOENT, "was removed or moved away while it was written"))
         elif self._is_full(now) and not self._unsynced:
             self._fd = _NO_FILE
-        elif self._unsynced_bytes >= _MAX_UNSYNCED_BYTES:
-            self._sync_up_to(self._seq)
 
     def _is_full(self, now: float) -> bool:
         return self._bytes >= self._rotate_at or now - self._opened_at >= self._rotate_seconds

@@ -15,18 +15,18 @@ from auditmw.cli.checks.finding import Finding, fail, ok, warn
 DEPTH = 16  # middlewares around each other
 
 
-class AppNotLoaded(Exception):
+class AppNotLoadedError(Exception):
     """The application could not be imported, or has no `Audit`: the message says why."""
 
 
 def load_audit(target: str) -> Audit:
     """Return the `Audit` of `module:attribute`, as application servers spell it: the Audit itself, or an app around it.
 
-    The module is imported, with the current directory first in the path, as a server would. Raises AppNotLoaded.
+    The module is imported, with the current directory first in the path, as a server would. Raises AppNotLoadedError.
     """
     name, colon, attribute = target.partition(":")
     if not name or not colon or not attribute:
-        raise AppNotLoaded(f"expected MODULE:ATTRIBUTE, such as shop.wsgi:application, not {target!r}")
+        raise AppNotLoadedError(f"expected MODULE:ATTRIBUTE, such as shop.wsgi:application, not {target!r}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -34,11 +34,13 @@ def load_audit(target: str) -> Audit:
         for part in attribute.split("."):
             found = getattr(found, part)
     except Exception as error:
-        raise AppNotLoaded(f"cannot load {target}: {type(error).__name__}: {error}") from error
+        raise AppNotLoadedError(f"cannot load {target}: {type(error).__name__}: {error}") from error
     # Django's middlewares are out of reach in its handler, but have made the only Audit of the process.
     audit = find_audit(found) or only_audit()
     if audit is None:
-        raise AppNotLoaded(f"found no Audit in {target}, which is a {type(found).__qualname__}; name the Audit itself")
+        raise AppNotLoadedError(
+            f"found no Audit in {target}, which is a {type(found).__qualname__}; name the Audit itself"
+        )
     return audit
 
 

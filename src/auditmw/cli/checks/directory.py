@@ -16,7 +16,7 @@ FREE_INODES_FAIL = 1_000
 FREE_INODES_WARN = 10_000
 KEY_BYTES = 32
 _AS_THE_APP = "run this check as the app's user: sudo -u USER auditmw check DIR"
-VOLATILE = {"tmpfs": "memory", "ramfs": "memory", "overlay": "a container's own layer", "aufs": "a container's own layer"}
+VOLATILE = {"tmpfs": "memory", "ramfs": "memory", "overlay": "a container's layer", "aufs": "a container's layer"}
 REMOTE = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse", "afs", "lustre", "gfs2", "ocfs2")
 
 
@@ -81,7 +81,8 @@ def _writable(path: Path) -> Finding:
     owner = path.stat().st_uid
     seen = f"{path} belongs to {_user(owner)}, this is {_user(os.geteuid())}"
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
-        return fail("directory.writable", f"{seen}, who cannot write there", f"chown it to the app's user, or {_AS_THE_APP}")
+        advice = f"chown it to the app's user, or {_AS_THE_APP}"
+        return fail("directory.writable", f"{seen}, who cannot write there", advice)
     if owner == os.geteuid():
         return ok("directory.writable", f"{path} is writable for {_user(owner)}")
     if os.geteuid() == 0:
@@ -134,11 +135,8 @@ def _key(directory: Path) -> Finding:
     try:
         status = path.lstat()
     except FileNotFoundError:
-        return warn(
-            "key",
-            f"{path} does not exist",
-            "none is needed when Audit(...) was given a key; otherwise it is made when the app first hashes a session id",
-        )
+        advice = "nothing, if Audit(...) was given a key; otherwise it is made when the app first hashes a session id"
+        return warn("key", f"{path} does not exist", advice)
     mode = stat.S_IMODE(status.st_mode)
     if not stat.S_ISREG(status.st_mode):
         return fail("key", f"{path} is no regular file", "find out who made it, and remove it")
@@ -146,7 +144,7 @@ def _key(directory: Path) -> Finding:
         advice = f"chmod 0600 {path}; who has read it can tell which session id belongs to which pseudonym"
         return fail("key", f"{path} has mode {mode:04o}", advice)
     if status.st_size < KEY_BYTES:
-        advice = "replace it by a copy from a backup, or remove it: a new key makes pseudonyms that match no earlier ones"
+        advice = "bring it back from a backup, or remove it: the pseudonyms of a new key match no earlier ones"
         return fail("key", f"{path} has {status.st_size} bytes, fewer than {KEY_BYTES}", advice)
     if os.geteuid() not in (0, status.st_uid):
         return fail("key", f"{path} belongs to {_user(status.st_uid)}", _AS_THE_APP)
@@ -166,10 +164,11 @@ def _file_system(directory: Path) -> Finding:
 
 
 def mounted(path: Path, mountinfo: Path) -> tuple[str, str]:
-    r"""Return the type and the mount point of the file system that `path` is on, as `mountinfo` tells (proc_pid_mountinfo(5)).
+    r"""Return the type and the mount point of the file system that `path` is on.
 
-    Fields: 5 is the mount point with `\040` for a space; after the single `-` comes the type. The longest mount point
-    wins, and of several on one point the last. `("unknown", "/")` where the system has no such file.
+    `mountinfo` is as in proc_pid_mountinfo(5): field 5 is the mount point with `\040` for a space, and after the single
+    `-` comes the type. The longest mount point wins, and of several on one point the last. `("unknown", "/")` where the
+    system has no such file.
     """
     try:
         lines = mountinfo.read_text(errors="surrogateescape").splitlines()
@@ -191,7 +190,8 @@ def mounted(path: Path, mountinfo: Path) -> tuple[str, str]:
 def _room(directory: Path) -> Iterator[Finding]:
     status = os.statvfs(directory)
     if status.f_flag & os.ST_RDONLY:
-        yield fail("disk.writable", "the file system is mounted read-only", "mount it read-write; look into the kernel's log")
+        advice = "mount it read-write; the kernel's log says whether it found errors"
+        yield fail("disk.writable", "the file system is mounted read-only", advice)
     free = status.f_bavail * status.f_frsize
     seen = f"{free / (1 << 30):.1f} GiB of {status.f_blocks * status.f_frsize / (1 << 30):.1f} GiB free"
     yield _enough("disk.space", seen, free, FREE_BYTES_FAIL, FREE_BYTES_WARN)

@@ -76,7 +76,7 @@ def _not_believed(unheeded: Sequence[Event], requests: Sequence[Event]) -> Itera
         if named:
             yield warn(
                 "proxy.identity",
-                f"{named} of them had a user or session, and the proxy was not told (X-Userid goes to trusted peers only)",
+                f"{named} of them had a user or session, and the proxy was not told: X-Userid is for trusted peers",
                 "the same setting mends it",
             )
     else:
