@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import django
+from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpResponse, StreamingHttpResponse
 from django.urls import path, re_path
+from django.utils.decorators import async_only_middleware, sync_and_async_middleware, sync_only_middleware
 
 import auditmw
 
 DATABASE = Path(tempfile.gettempdir()) / f"auditmw-django-site-{os.getpid()}.sqlite3"
-AUDIT = "auditmw.contrib.django.AuditMiddleware"
 MIDDLEWARE = [
-    AUDIT,
-    "django_site.Gate",
+    "auditmw.contrib.django.AuditMiddleware",
+    "django_site.gate",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -51,16 +52,27 @@ def ready() -> None:
     User.objects.create_user("alice", password="a password")
 
 
-class Gate:
+@sync_only_middleware
+def sync_gate(get_response: Any) -> Any:
     """A middleware that answers some requests itself, as those for maintenance or for CSRF do."""
 
-    def __init__(self, get_response: Any) -> None:
-        self.get_response = get_response
+    def answer(request: Any) -> Any:
+        return HttpResponse("shut", status=429) if request.path == "/shut" else get_response(request)
 
-    def __call__(self, request: Any) -> Any:
-        if request.path == "/shut":
-            return HttpResponse("shut", status=429)
-        return self.get_response(request)
+    return answer
+
+
+@async_only_middleware
+def async_gate(get_response: Any) -> Any:
+    async def answer(request: Any) -> Any:
+        return HttpResponse("shut", status=429) if request.path == "/shut" else await get_response(request)
+
+    return answer
+
+
+@sync_and_async_middleware
+def gate(get_response: Any) -> Any:
+    return (async_gate if iscoroutinefunction(get_response) else sync_gate)(get_response)
 
 
 def hello(request: Any) -> HttpResponse:

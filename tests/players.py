@@ -247,7 +247,7 @@ def play_wsgi(
 # ---------------------------------------------------------------------------------------------------------------- ASGI
 
 FINAL_TYPES = {"websocket.close", "lifespan.shutdown.complete", "lifespan.shutdown.failed"}
-INFORMATIONAL = {"http.response.early_hint", "http.response.push", "http.response.debug"}
+PATIENCE_SECONDS = 5  # no scenario waits for anything but its own messages
 
 
 class Connection:
@@ -402,7 +402,7 @@ def sent_from(fd: int, offset: int | None, count: int) -> bytes:
 async def on_asyncio(run: Callable[[], Awaitable[None]], connection: Connection) -> None:
     task = asyncio.ensure_future(run())
     stop = asyncio.ensure_future(connection.stop.wait())
-    await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({task, stop}, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     task.cancel()
     stop.cancel()
     await asyncio.gather(task, stop, return_exceptions=True)
@@ -410,7 +410,7 @@ async def on_asyncio(run: Callable[[], Awaitable[None]], connection: Connection)
 
 async def on_trio(run: Callable[[], Awaitable[None]], connection: Connection) -> None:
     async with trio.open_nursery() as nursery:
-        with trio.CancelScope() as scope:
+        with trio.move_on_after(PATIENCE_SECONDS) as scope:
 
             async def stopper() -> None:
                 await connection.stop.wait()

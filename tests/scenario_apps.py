@@ -331,6 +331,17 @@ def restarts(after_bytes: bool) -> Callable[[Notes], WSGIApp]:
     return wsgi(app)
 
 
+def restarts_with_less(notes: Notes, environ: dict[str, Any], start_response: Any) -> Any:
+    """Nothing of the first head is true of the error page that takes its place."""
+    promised = [("Location", "/x"), ("X-Userid", "u7"), ("X-Request-ID", "r-1"), ("Cache-Control", "public")]
+    start_response("302 Found", [*PLAIN, *promised, ("Content-Length", "3")])
+    try:
+        raise ValueError("half way")
+    except ValueError:
+        start_response("500 Oops", [], sys.exc_info())
+    return as_generator([b"sorry", b"!"])
+
+
 def starts_twice(notes: Notes, environ: dict[str, Any], start_response: Any) -> Any:
     start_response("200 OK", list(PLAIN))
     start_response("201 Created", list(PLAIN))

@@ -770,6 +770,19 @@ WSGI_ONLY = [
         wsgi=apps.restarts(after_bytes=False),
     ),
     Scenario(
+        "restarted with another head",
+        failed(
+            ValueError,
+            500,
+            error__handled=True,
+            http__response__content_type=ABSENT,
+            http__response__headers=ABSENT,
+            http__response__body_size=6,
+            actor=ABSENT,
+        ),
+        wsgi=wsgi(apps.restarts_with_less),
+    ),
+    Scenario(
         "restarted after the head left",
         failed(ValueError, 200, error__handled=ANYTHING),
         wsgi=apps.restarts(after_bytes=True),

@@ -5,15 +5,14 @@ import json
 import os
 import threading
 
-import journal_files
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from journal_tools import Clock, Failing, body, numbers, sound_lines
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from auditmw.journal import Journal, JournalError, read_events, read_lines
+from auditmw.journal import Journal, JournalError, read_lines
 from auditmw.journal import journal_files as list_files
+from journal_tools import Clock, Failing, body, numbers, sound_lines, wait_until
 
 EVENTS = 6
 
@@ -242,6 +241,34 @@ def test_appending_without_sync_holds_a_bounded_number_of_lines(tmp_path, monkey
     journal.close()
 
 
+def test_an_append_that_waits_for_memory_waits_for_the_sync_under_way_and_no_longer(tmp_path, monkeypatch):
+    monkeypatch.setattr("auditmw.journal.writer._MAX_UNSYNCED_BYTES", 1000)
+    journal = Journal(tmp_path, durability="disk")
+    fdatasync, entered, go_on = os.fdatasync, threading.Event(), threading.Event()
+
+    def slow(fd):
+        entered.set()
+        assert go_on.wait(30)
+        fdatasync(fd)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    first = threading.Thread(target=append_and_sync, args=(journal, [0]))
+    first.start()
+    assert entered.wait(30)
+    second = threading.Thread(target=lambda: [journal.append(body(number)) for number in range(1, 100)])
+    second.start()
+    wait_until(lambda: journal._unsynced_bytes >= 1000)
+    go_on.set()
+    first.join(30)
+    second.join(30)
+    third = threading.Thread(target=append_and_sync, args=(journal, [100]), daemon=True)
+    third.start()
+    third.join(10)
+    assert not third.is_alive()
+    assert numbers(tmp_path) == list(range(101))
+    journal.close()
+
+
 def test_close_syncs(journal, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fdatasync", asked := Failing(os.fdatasync, ()))
     journal.append(body(1))
@@ -298,9 +325,7 @@ def test_threads_that_wait_share_one_sync(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("broken", [(), range(3, 1000, 7), range(3, 1000, 2)], ids=["sound", "now and then", "often"])
-def test_what_sync_confirmed_to_any_of_16_threads_is_on_the_disk_that_fails_now_and_then(
-    tmp_path, monkeypatch, broken
-):
+def test_what_sync_confirmed_to_any_of_16_threads_is_on_the_disk_that_fails_now_and_then(tmp_path, monkeypatch, broken):
     """A file is only worth what a sync of it, that did not fail, came after."""
     fdatasync, mutex, calls, safe = os.fdatasync, threading.Lock(), [0], set()
 
@@ -345,7 +370,7 @@ def test_what_sync_confirmed_to_any_of_16_threads_is_on_the_disk_that_fails_now_
 
 
 class CrashMachine(RuleBasedStateMachine):
-    """Appends, syncs, failing calls, power failures that take any part of what was not synced; and reading after each."""
+    """Appends, syncs, failing calls, power failures that take any part of what was not synced; reading after each."""
 
     @initialize()
     def begin(self):

@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or broken: nothing acknowledged is lost, nothing torn stays behind, writing resumes."""
+"""Disks that are full, read-only or broken: nothing acknowledged is lost, nothing torn stays, writing resumes."""
 
 import errno
 import json
@@ -6,12 +6,12 @@ import os
 import subprocess
 import time
 
-import journal_files
 import pytest
-from journal_tools import Failing, body, needs_root, numbers, run_script, tmpfs
 
+import journal_files
 from auditmw.journal import Journal, JournalError, dead_writers, read_events, read_lines
 from auditmw.journal import journal_files as list_files
+from journal_tools import Failing, body, needs_root, numbers, run_script, tmpfs
 
 EVENTS = 8
 

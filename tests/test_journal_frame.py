@@ -89,7 +89,9 @@ def test_a_right_checksum_alone_makes_no_line(head):
     ],
 )
 def test_what_could_not_be_read_back_is_refused(body):
-    with pytest.raises(ValueError, match="expected a non-empty JSON object of at most 1048512 bytes without a raw line"):
+    with pytest.raises(
+        ValueError, match="expected a non-empty JSON object of at most 1048512 bytes without a raw line"
+    ):
         seal(body, 1)
 
 

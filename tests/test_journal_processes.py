@@ -8,12 +8,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import journal_files
 import pytest
-from journal_tools import body, numbers, run_script, sound_lines, wait_until
 
+import journal_files
 from auditmw.journal import Journal, dead_writers, is_live, read_lines, writer_of
 from auditmw.journal import journal_files as list_files
+from journal_tools import body, numbers, run_script, sound_lines, wait_until
 
 DURABILITIES = pytest.mark.parametrize("durability", ["os", "disk"])
 
@@ -205,7 +205,9 @@ assert os.waitpid(child, 0)[1] == 0
 def test_a_program_that_is_started_does_not_inherit_the_file(tmp_path):
     journal = Journal(tmp_path)
     journal.append(body(1))
-    out = run_script("import os; print([os.path.realpath(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')])")
+    out = run_script(
+        "import os; print([os.path.realpath(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')])"
+    )
     assert journal.path.name not in out
     child = subprocess.run(["ls", "-l", "/proc/self/fd"], capture_output=True, text=True, close_fds=False, check=True)
     assert journal.path.name not in child.stdout

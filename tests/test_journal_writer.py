@@ -1,4 +1,4 @@
-"""What holds when append returns: where the line is, in which file, with which number, and what became of the old file."""
+"""What holds when append returns: where the line is, in which file, with which number; and the life of a file."""
 
 import errno
 import fcntl
@@ -12,11 +12,12 @@ import stat
 import threading
 from pathlib import Path
 
-import journal_files
 import pytest
-from journal_tools import Clock, Failing, body, numbers, run_script
 
-from auditmw.journal import Journal, JournalError, is_live, journal_files as list_files
+import journal_files
+from auditmw.journal import Journal, JournalError, is_live
+from auditmw.journal import journal_files as list_files
+from journal_tools import Clock, Failing, body, numbers, run_script
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ class Audit:
         )
         _audits.add(self)
         forks.in_child(health.renew)
-        forks.in_child(emitter.renew)
+        forks.in_child(emitter.renew_in_child)
 
     def health(self) -> dict[str, Any]:
         """How this process's part of the log is doing.

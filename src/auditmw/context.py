@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from os import getpid
 from typing import Any, cast
 
+from auditmw import forks
 from auditmw.audit import Audit, only_audit
 from auditmw.event import Notes
 from auditmw.exchange import Exchange
@@ -132,6 +134,8 @@ def write_event(
     format: str = "auditmw",
 ) -> None:
     """What `record` does, for names that are not identifiers; `format` is the event's ``source.format``."""
+    if getpid() != forks.process:
+        forks.renew()
     exchange = current_exchange.get()
     if exchange is not None and audit is not None and not audit.owns(exchange.policy):
         exchange = None

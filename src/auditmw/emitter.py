@@ -29,15 +29,20 @@ class Emitter:
         service: Mapping[str, str],
         formatter: Callable[[Event], bytes] = encode,
     ) -> None:
+        self._journal = journal
         self._append = journal.append
         self._sync = journal.sync
         self._health = health
         self._service = service
         self._format = formatter
-        self.renew()
+        self._begin()
 
-    def renew(self) -> None:
-        """Start anew in a forked child: the parent tells of its own losses."""
+    def renew_in_child(self) -> None:
+        """Start anew in a forked child: the parent writes its own file, and tells of its own losses."""
+        self._journal.renew_in_child()
+        self._begin()
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._lost: dict[str, Any] | None = None
 

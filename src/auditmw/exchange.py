@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from os import getpid
-from typing import Any
+from typing import Any, cast
 
 from auditmw import forks
 from auditmw.event import SEVERITY, new_id
@@ -217,7 +217,7 @@ class Exchange(Facts):
         policy = self.policy
         if policy.resolver is not None:
             try:
-                self._known_as(policy.resolver(self._request_view()))
+                self._known_as(policy.resolver(Request(self)))
             except Exception as error:
                 policy.count("resolver_errors", error)
 
@@ -226,7 +226,7 @@ class Exchange(Facts):
         policy = self.policy
         if policy.async_resolver is not None:
             try:
-                self._known_as(await policy.async_resolver(self._request_view()))
+                self._known_as(await policy.async_resolver(Request(self)))
             except Exception as error:
                 policy.count("resolver_errors", error)
 
@@ -259,20 +259,16 @@ class Exchange(Facts):
     def _may_identify(self, to: str) -> bool:
         return not self.shared and (to == "always" or (self.trusted and to == "trusted"))
 
-    def _known_as(self, identity: Identity | None) -> None:
-        returned: object = identity
-        if inspect.iscoroutine(returned):  # a plain function that returned a coroutine
+    def _known_as(self, returned: object) -> None:
+        if not isinstance(returned, Identity) and inspect.iscoroutine(
+            returned
+        ):  # a plain function that returned a coroutine
             returned.close()
             raise TypeError(
                 "expected an Identity or None from the resolver, not a coroutine; make it an async function"
             )
-        if self.identity is None and identity is not None:
-            self.identity, self.actor = identity, None
-
-    def _request_view(self) -> Request:
-        ids = self.trace.trace_id, self.trace.request_id
-        seen = self.carrier, self.read_headers, self.method, self.path, self.scheme
-        return Request(*seen, self.client().address, self.trusted, *ids)
+        if self.identity is None and returned is not None:
+            self.identity, self.actor = cast("Identity", returned), None  # garbage is described as such
 
     def _record_late(self, error: BaseException) -> None:
         """An exception after the last byte, such as that of a background task, is an event of its own."""

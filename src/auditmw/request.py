@@ -2,56 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from werkzeug.http import parse_cookie
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+
+class Seen(Protocol):
+    """What a request is a view of."""
+
+    carrier: Any
+    read_headers: Callable[[Any], dict[str, str]]
+    method: str
+    path: str
+    scheme: str
+    trusted: bool
+    trace: Any
+
+    def client(self) -> Any:
+        """Where the request came from."""
 
 
 class Request:
-    """What a resolver may look at to say who is calling.
+    """What a resolver may look at to say who is calling."""
 
-    `method`, `path`, `scheme`: as the server gave them. `headers`: lower-case name to value, several fields of a name
-    joined with a comma. `carrier`: the WSGI environ or the ASGI scope itself, for what the framework has put there.
-    `client`: address of the client as `trusted_proxies` decides it. `trusted`: the socket's peer is one of them.
-    """
+    __slots__ = ("_seen",)
 
-    __slots__ = ("_read_headers", "carrier", "client", "method", "path", "request_id", "scheme", "trace_id", "trusted")
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
 
-    def __init__(
-        self,
-        carrier: Any,
-        read_headers: Callable[[Any], dict[str, str]],
-        method: str,
-        path: str,
-        scheme: str,
-        client: str,
-        trusted: bool,
-        trace_id: str,
-        request_id: str,
-    ) -> None:
-        self.carrier = carrier
-        self._read_headers = read_headers
-        self.method = method
-        self.path = path
-        self.scheme = scheme
-        self.client = client
-        self.trusted = trusted
-        self.trace_id = trace_id
-        self.request_id = request_id
+    @property
+    def carrier(self) -> Any:
+        """The WSGI environ or the ASGI scope itself, for what the framework has put there."""
+        return self._seen.carrier
+
+    @property
+    def method(self) -> str:
+        """The method as the server gave it."""
+        return self._seen.method
+
+    @property
+    def path(self) -> str:
+        """The decoded path as the server gave it, the mount point included."""
+        return self._seen.path
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``, as the server gave it."""
+        return self._seen.scheme
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Lower-case header name to value."""
-        return self._read_headers(self.carrier)
+        """Lower-case name to value, several fields of a name joined with a comma."""
+        return self._seen.read_headers(self._seen.carrier)
 
     @property
     def cookies(self) -> Mapping[str, str]:
         """Cookie name to value (RFC 6265 §5.4)."""
         return parse_cookie(self.headers.get("cookie"))
+
+    @property
+    def client(self) -> str:
+        """Address of the client as `trusted_proxies` decides it."""
+        return str(self._seen.client().address)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the socket's peer is a trusted proxy."""
+        return self._seen.trusted
+
+    @property
+    def trace_id(self) -> str:
+        """The request's trace id."""
+        return str(self._seen.trace.trace_id)
+
+    @property
+    def request_id(self) -> str:
+        """The request's id."""
+        return str(self._seen.trace.request_id)
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"

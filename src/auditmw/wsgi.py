@@ -253,7 +253,7 @@ class _SizedBody(Body):
     __slots__ = ()
 
     def __len__(self) -> int:
-        return len(self._result)
+        return len(self._result)  # type: ignore[arg-type]  # it has one, or this class would not be used
 
 
 class _FileWrapper:

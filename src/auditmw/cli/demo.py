@@ -7,7 +7,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -113,7 +113,7 @@ class _Visitors(threading.Thread):
             if not self._told_to_stop.is_set():
                 self.error = error
 
-    def _make(self, steps: list[Callable[[], object]]) -> bool:
+    def _make(self, steps: Iterable[Callable[[], object]]) -> bool:
         """Make the requests of one round; False when told to stop."""
         for step in steps:
             step()

@@ -2,8 +2,8 @@
 
 1. Every event comes once: intents are settled (intents.py), and copies of a line, byte for byte, are one event.
 2. The order is that of `timestamp`, which is fixed-width RFC 3339 in UTC and so sorts as text. Within a file it is
-   exact. A file is opened when the merge is SLACK_SECONDS before its first event; one whose clock was set back by more
-   than that comes late.
+   exact. A file is opened when the merge comes within a minute of its first and its last lines; what a clock that was
+   set back put more than that before both comes late.
 3. Memory: sixteen bytes for every event of the files whose time overlaps, and one event of each.
 4. What is written while somebody reads may come or not; each event comes whole.
 """
@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import json
 import os
 import re
@@ -26,12 +27,13 @@ from auditmw.journal.layout import dead_writers, journal_files, writer_of
 from auditmw.journal.rawfile import open_to_read, read_at
 from auditmw.journal.reader import Damage, FileReader, Line, OnDamage, damage_handler, ignore
 
-SLACK_SECONDS = 60
 NOT_JSON = "not JSON"
 
 # How our own events begin; others are parsed to find the two fields.
 _HEAD = re.compile(rb'\{"schema":"[^"\\]*","id":"([^"\\]*)","timestamp":"([^"\\]*)"')
 _TAIL_BYTES = 64 * 1024
+_SLACK = timedelta(minutes=1)
+_FOR_EVER = "~"  # sorts behind every time
 
 Loads = Callable[[bytes], Any]
 _Timed = tuple[str, bytes, Event]  # when, the bytes, the event
@@ -83,8 +85,8 @@ class _Merge:
         self._earliest = earliest
 
     def __iter__(self) -> Iterator[Event]:
-        waiting = [(self._opens_at(file), number) for number, file in enumerate(self._files) if self._matters(file)]
-        waiting.sort(reverse=True)
+        spans = ((self._span(file), number) for number, file in enumerate(self._files))
+        waiting = sorted(((first, number) for (first, last), number in spans if last >= self._earliest), reverse=True)
         heap: list[tuple[str, int, bytes, Event, Iterator[_Timed]]] = []
         now, bodies = "", set[bytes]()
         while waiting or heap:
@@ -164,29 +166,19 @@ class _Merge:
                     break
         return set(unanswered.values())
 
-    def _opens_at(self, file: Path) -> str:
-        """Return the time from which on the file may have events: its first one's, less the slack."""
-        for line in FileReader(file).lines():
-            stamp = self._look(line, 0, ignore)[1]
-            try:
-                return _text(datetime.fromisoformat(stamp or "") - timedelta(seconds=SLACK_SECONDS))
-            except (ValueError, OverflowError):
-                break
-        return ""
-
-    def _matters(self, file: Path) -> bool:
-        """Return whether the file has events at or after the earliest one wanted, as far as its last lines tell."""
-        if not self._earliest:
-            return True
+    def _span(self, file: Path) -> tuple[str, str]:
+        """Return from when and until when a file may have events, as far as its first and its last lines tell."""
         try:
-            offset = max(0, os.stat(file).st_size - _TAIL_BYTES)
+            tail = max(0, os.stat(file).st_size - _TAIL_BYTES)
         except OSError:
-            return False
-        stamps = [self._look(line, 0, ignore)[1] or "" for line in FileReader(file, offset=offset).lines()]
+            return "", ""
+        ends = itertools.chain(itertools.islice(FileReader(file).lines(), 1), FileReader(file, offset=tail).lines())
+        stamps = [self._look(line, 0, ignore)[1] or "" for line in ends]
         try:
-            return _text(datetime.fromisoformat(max(stamps)) + timedelta(seconds=SLACK_SECONDS)) >= self._earliest
+            first, last = (datetime.fromisoformat(stamp) for stamp in (min(stamps), max(stamps)))
+            return _text(first - _SLACK), _text(last + _SLACK)
         except (ValueError, OverflowError):
-            return True
+            return "", _FOR_EVER
 
 
 def _advance(heap: list[tuple[str, int, bytes, Event, Iterator[_Timed]]], number: int, rest: Iterator[_Timed]) -> None:

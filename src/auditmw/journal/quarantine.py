@@ -50,8 +50,9 @@ def _copy(folder: int, name: str, file: Path, offset: int, length: int) -> None:
         target = os.open(temporary, _CREATE, 0o640, dir_fd=folder)
         try:
             with open(target, "wb") as out:
-                for position in range(offset, offset + length, CHUNK_BYTES):
-                    out.write(read_at(source, min(CHUNK_BYTES, offset + length - position), position))
+                while length and (chunk := read_at(source, min(CHUNK_BYTES, length), offset)):
+                    out.write(chunk)
+                    offset, length = offset + len(chunk), length - len(chunk)
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             os.unlink(temporary, dir_fd=folder)
