@@ -46,7 +46,7 @@ CLIENTS = 6
 REQUESTS_PER_CLIENT = 100_000
 REQUEST_TIMEOUT_SECONDS = 10
 PROGRESS_TIMEOUT_SECONDS = 30
-PAUSE_SECONDS = (0.02, 0.15)
+PAUSE_SECONDS = (0.05, 0.35)
 """Between a kill and the next one, which also waits for a response."""
 
 

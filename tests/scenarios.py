@@ -778,8 +778,9 @@ WSGI_ONLY = [
             http__response__content_type=ABSENT,
             http__response__headers=ABSENT,
             http__response__body_size=6,
-            actor=ABSENT,
+            actor__id="u7",
         ),
+        sends={"x-userid": ["u7"]},  # who is calling is true of the request, whatever answers it
         wsgi=wsgi(apps.restarts_with_less),
     ),
     Scenario(

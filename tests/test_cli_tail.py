@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auditmw.cli.events import newest
 from auditmw.cli.output import parse_since
 from auditmw.cli.program import program
 from auditmw.journal import Journal
@@ -125,6 +126,15 @@ def test_a_request_that_began_and_ended_is_shown_once(directory):
     assert shown(tail(directory, "--limit", 1)) == [3]
 
 
+def test_pending_events_do_not_count(directory):
+    pairs = [
+        (event(number, outcome={"result": "pending"}), event(number + 1, id=event(number)["id"]))
+        for number in range(1, 21, 2)
+    ]
+    write(directory, event(0), *(one for pair in pairs for one in pair))
+    assert shown(tail(directory, "--limit", 5)) == [12, 14, 16, 18, 20]
+
+
 def test_a_request_whose_process_died_is_shown_as_such(directory):
     write(directory, event(1, outcome={"result": "pending"}))
     (line,) = tail(directory).stdout.splitlines()
@@ -172,6 +182,14 @@ def test_into_a_pipe_each_event_is_exactly_what_was_written(directory):
     bodies = write(directory, odd, event(2))
     assert tail(directory).stdout_bytes == b"".join(body + b"\n" for body in bodies)
     assert subprocess.run([*COMMAND, directory], capture_output=True, timeout=60).stdout.splitlines() == bodies
+
+
+def test_bytes_that_json_could_spell_otherwise_are_kept(directory):
+    body = b'{"timestamp" : "2026-11-20T20:20:11.000000Z", "n":1.50e3,"big":123456789012345678901234567890,"a":"\\u0041"}'
+    live = journal(directory)
+    live.append(body)
+    live.close()
+    assert tail(directory).stdout_bytes == body + b"\n"
 
 
 def test_json_is_one_array(directory):
@@ -372,6 +390,27 @@ def test_following_shows_recent_events_once_though_they_are_found_twice(director
     live.close()
 
 
+def test_what_comes_between_looking_and_following_is_shown_once(directory, monkeypatch):
+    live = journal(directory)
+    live.append(orjson.dumps(event(1)))
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    polls = iter(range(3))
+
+    def late(*arguments):
+        live.append(orjson.dumps(event(2, timestamp=now)))
+        return newest(*arguments)
+
+    def wait(output, seconds):
+        if next(polls, None) is None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("auditmw.cli.tail.newest", late)
+    monkeypatch.setattr("auditmw.cli.output.Output.wait", wait)
+    result = tail(directory, "-f")
+    live.close()
+    assert (result.exit_code, shown(result)) == (0, [1, 2])
+
+
 def test_following_an_empty_directory_waits_for_its_first_event(directory):
     directory.mkdir()
     following = Following(directory)
@@ -411,6 +450,15 @@ def test_a_closed_pipe_ends_it_quietly(directory, follow):
         assert child.wait(20) == 0
         assert child.stderr.read() == b""
     assert time.monotonic() - began < 10
+
+
+def test_following_ends_when_the_reader_is_gone_though_nothing_comes(directory):
+    write(directory, event(1))
+    with subprocess.Popen([*COMMAND, directory, "-f"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        child.stdout.readline()
+        child.stdout.close()
+        assert child.wait(20) == 0
+        assert child.stderr.read() == b""
 
 
 # --- times

@@ -361,7 +361,7 @@ values = st.one_of(
     *(st.lists(st.text(st.characters())), st.dictionaries(st.text(), st.integers()), st.builds(object)),
     st.builds(Careless),
 )
-identities = st.builds(Identity, *[values] * len(Identity.__dataclass_fields__))
+identities = st.builds(Identity, *[values] * len(Identity._fields))
 
 
 @given(values | identities, st.booleans(), st.booleans())

@@ -15,7 +15,6 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from os import getpid
 from typing import Any, cast
 
@@ -242,7 +241,7 @@ class Exchange(Facts):
                 self.resolve()
             known = self.identity
             if isinstance(known, Identity):
-                identity = replace(identity, session=known.session)
+                identity = identity._replace(session=known.session)
         self.identity, self.actor = identity, None
 
     def annotate(self, fields: dict[str, Any], data: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _SOURCES: dict[str, dict[str, str]] = {name: {"kind": "middleware", "format": name} for name in ("wsgi", "asgi")}
 _MEMO_SIZE = 4_096
 
+_NOTHING: dict[str, Any] = {}
 _SUCCESS = {"result": "success"}
 
 _hosts: dict[str, tuple[str, int | None]] = {}
@@ -127,6 +128,8 @@ class Facts:
         if forwarded:
             client["forwarded"] = list(forwarded)
         event["client"] = client
+        if self.policy.pseudonyms.hash_ip != "none":
+            self._hide_addresses(event)
         if host is not None:
             name, at = split_host(host)
             event["server"] = {"address": name} if at is None else {"address": name, "port": at}
@@ -209,7 +212,20 @@ class Facts:
         if actor.session is not None:
             event["session"] = actor.session
         if actor.pseudonymised:
-            event["meta"] = {"pseudonymised": actor.pseudonymised}
+            known = event.get("meta", _NOTHING).get("pseudonymised", _NOTHING)
+            event["meta"] = {"pseudonymised": {**known, **actor.pseudonymised}}
+
+    def _hide_addresses(self, event: Event) -> None:
+        """Replace the client's addresses as `Pseudonyms.ip` says; a trusted proxy's own address is not a person's."""
+        pseudonyms, client = self.policy.pseudonyms, event["client"]
+        hidden = ["address"] if self.trusted else ["address", "peer_address"]
+        scheme = pseudonyms.scheme if pseudonyms.hash_ip == "hmac" else "prefix:24,48"
+        event["meta"] = {"pseudonymised": {f"/client/{name}": scheme for name in hidden}}
+        for name in hidden:
+            client[name] = pseudonyms.ip(client[name])
+        if "forwarded" in client:
+            client["forwarded"] = [pseudonyms.ip(address) for address in client["forwarded"]]
+            event["meta"]["pseudonymised"]["/client/forwarded"] = scheme
 
     def _request(self) -> dict[str, Any]:
         policy, get = self.policy, self.fields.get

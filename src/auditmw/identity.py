@@ -16,7 +16,6 @@ import re
 import secrets
 import stat
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
@@ -35,9 +34,11 @@ _SHORTEST_KEY = 32  # bytes: the output of SHA-256 (RFC 2104 §3)
 _KEY_TEXT = re.compile(rb"(?:[0-9A-Fa-f]{2}){32,}")
 _UNIT = "\x1f"
 
+_STR = frozenset({str})
+_PLAIN_TYPES = frozenset({str, type(None), bool, tuple})
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+
+class Identity(NamedTuple):
     """Who makes a request. Only what is known needs to be given.
 
     ``id`` is what X-Userid carries; ``session`` the live session id, written and sent as a keyed hash. ``type`` is
@@ -114,6 +115,7 @@ class Pseudonyms:
         self._users: dict[str, str] = {}
         self._sessions: dict[str, str] = {}
         self._addresses: dict[str, str] = {}
+        self.described: dict[Identity, Actor] = {}
 
     def user(self, value: str) -> str:
         """The pseudonym of a user id. Raises OSError or ValueError when the key cannot be had, as do the others."""
@@ -186,11 +188,27 @@ def describe(identity: object, pseudonyms: Pseudonyms) -> Actor:
         return Actor({"type": "anonymous", "authenticated": False}, None, None, None, {}, ())
     try:
         if isinstance(identity, Identity):
-            return _Description(pseudonyms).of(identity)
+            return _known(identity, pseudonyms)
         problem = f"expected an Identity or None, not {type(identity).__name__}"
     except Exception as error:  # such as that of a lazy object that cannot be loaded
         problem = f"{type(error).__name__} when the identity was read"
     return Actor({"type": "unknown"}, None, None, None, {}, (problem,))
+
+
+def _known(identity: Identity, pseudonyms: Pseudonyms) -> Actor:
+    """Look the identity up among those described before, if equal ones are sure to read the same."""
+    roles = identity.roles
+    same = _PLAIN_TYPES.issuperset(map(type, identity)) and type(roles) is tuple and _STR.issuperset(map(type, roles))
+    if not same:  # such as 1 and True
+        return _Description(pseudonyms).of(identity)
+    actor = pseudonyms.described.get(identity)
+    if actor is None:
+        actor = _Description(pseudonyms).of(identity)
+        if len(pseudonyms.described) >= _MOST_REMEMBERED:
+            pseudonyms.described.clear()
+        if not actor.problems:  # a key that could not be had may come back
+            pseudonyms.described[identity] = actor
+    return actor
 
 
 class _Description:

@@ -6,7 +6,7 @@ import heapq
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ import orjson
 
 from auditmw.cli.lines import text_at
 from auditmw.journal import Damage, FileReader, journal_files, read_events
-
-SLACK = timedelta(seconds=60)  # by which an event's time may be later than the write: a clock that was set back
 
 
 class WrittenEvent(dict[str, Any]):
@@ -44,27 +42,26 @@ def newest(
     Only the files that can hold them are read, and so only their damage is told.
     """
     if limit:
-        earliest = _nth_newest(directory, limit)
+        earliest = _no_newer_than_nth(directory, limit)
         since = earliest if since is None or (earliest is not None and earliest > since) else since
     found = read_events(directory, loads=WrittenEvent.parse, on_damage=on_damage, since=since)
     return deque(found, maxlen=limit) if limit else found
 
 
-def _nth_newest(directory: Path, limit: int) -> datetime | None:
-    """Return the time of the `limit`-th newest event, None when there are fewer or their times cannot be told."""
-    newest_times: list[str] = []
-    files = sorted(((_modified(file), file) for file in journal_files(directory)), reverse=True)
-    for modified, file in files:
-        if len(newest_times) == limit and modified < newest_times[0]:
-            break
+def _no_newer_than_nth(directory: Path, limit: int) -> datetime | None:
+    """Return a time at or before that of the `limit`-th newest event; None when there are fewer, or no times."""
+    times: list[str] = []
+    for file in sorted(journal_files(directory), key=_modified, reverse=True):
         for line in FileReader(file).lines():
             stamp = _time_of(line.body)
-            if stamp and len(newest_times) < limit:
-                heapq.heappush(newest_times, stamp)
+            if stamp and len(times) < limit:
+                heapq.heappush(times, stamp)
             elif stamp:
-                heapq.heappushpop(newest_times, stamp)
+                heapq.heappushpop(times, stamp)
+        if len(times) == limit:  # other files can only hold newer ones: the limit-th newest of all is not older
+            break
     try:
-        return datetime.fromisoformat(newest_times[0]) if len(newest_times) == limit else None
+        return datetime.fromisoformat(times[0]) if len(times) == limit else None
     except ValueError:
         return None
 
@@ -75,13 +72,11 @@ def _time_of(body: bytes) -> str | None:
     except ValueError:
         return None
     # A pending event is not shown beside its final one.
-    return None if text_at(event, "outcome", "result") == "pending" else text_at(event, "timestamp")
+    return text_at(event, "timestamp")
 
 
-def _modified(file: Path) -> str:
-    """Return when the file was last written, as events have their times, and a little later."""
+def _modified(file: Path) -> float:
     try:
-        moment = datetime.fromtimestamp(os.stat(file).st_mtime, UTC) + SLACK
-    except (OSError, ValueError, OverflowError):
-        return ""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return os.stat(file).st_mtime
+    except OSError:
+        return 0.0

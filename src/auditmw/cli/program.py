@@ -25,7 +25,7 @@ class _Program(click.Group):
         """Run a command; a reader that closed its end of the pipe has had enough, which is no error."""
         try:
             return super().invoke(ctx)
-        except ZeroDivisionError:
+        except BrokenPipeError:
             _discard_stdout()
             return EXIT_OK
 

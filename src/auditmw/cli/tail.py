@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
-from auditmw.cli.events import SLACK, WrittenEvent, newest
+from auditmw.cli.events import WrittenEvent, newest
 from auditmw.cli.lines import text_at
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options, since_option
 from auditmw.journal import Damage, Follower
 
 POLL_SECONDS = 0.25
+LATELY = timedelta(seconds=60)  # what is older than this was written before the follower took its places
 
 
 @click.command(
@@ -80,7 +81,7 @@ class _Damage:
 
 def _show_newest(shown: Output, directory: Path, limit: int, since: datetime | None, damage: _Damage) -> set[str]:
     """Show what is there, and return the ids of what may come again from a follower."""
-    lately = (datetime.now(UTC) - SLACK).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    lately = (datetime.now(UTC) - LATELY).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     recent: set[str] = set()
     events = newest(directory, limit + 1 if limit else 0, since, damage)
     if limit:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from auditmw.journal.layout import QUARANTINE
@@ -47,15 +48,19 @@ def _copy(folder: int, name: str, file: Path, offset: int, length: int) -> None:
     temporary = f".{name}.{os.getpid()}.{os.urandom(4).hex()}"
     source = open_to_read(file)
     try:
-        target = os.open(temporary, _CREATE, 0o640, dir_fd=folder)
-        try:
-            with open(target, "wb") as out:
-                while length and (chunk := read_at(source, min(CHUNK_BYTES, length), offset)):
-                    out.write(chunk)
-                    offset, length = offset + len(chunk), length - len(chunk)
-            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
+        with open(os.open(temporary, _CREATE, 0o640, dir_fd=folder), "wb") as target:
+            for chunk in _chunks(source, offset, length):
+                target.write(chunk)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
-            raise
+        raise
     finally:
         os.close(source)
+
+
+def _chunks(source: int, offset: int, length: int) -> Iterator[bytes]:
+    while length and (chunk := read_at(source, min(CHUNK_BYTES, length), offset)):
+        yield chunk
+        offset, length = offset + len(chunk), length - len(chunk)

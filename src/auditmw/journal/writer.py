@@ -3,8 +3,8 @@
 1. When `append` returns, the kernel has the whole line: it survives the death of the process, however it comes.
 2. When `sync` returns and durability is "disk", all that was appended before is on stable storage, as far as the
    device keeps its word: it survives the death of the machine. One thread syncs for all that wait.
-3. When `append` raises, the event is in no file, and the next call tries again. Numbers (`seq`) go up by one for
-   every line written, over all files of a writer; an event that was not written uses none up.
+3. When `append` raises JournalError, the event is in no file as far as the kernel tells, and the next call tries again.
+   Numbers (`seq`) go up by one for every line written, over all files of a writer; a lost event uses none up.
 4. A file that had any error is abandoned and never written again, least of all synced again: after a failed fsync the
    kernel may call pages clean that never reached the disk (PostgreSQL wiki, "Fsync Errors"). The event goes to a new
    file, once; with it go all lines not known to be on disk, which are kept in memory until they are. So a line may
@@ -120,12 +120,11 @@ class Journal:
         Raises JournalError when it could not be written, ValueError when `body` is no such thing.
         """
         with self._lock:
-            before = self._busy
-            if before != _IDLE and self._is_interrupted():
+            if self._busy != _IDLE and self._is_interrupted():
                 return self._aside().append(body)
             if self._clock() >= self._upkeep_at:
                 self._upkeep()
-            self._busy = _APPENDING
+            before, self._busy = self._busy, _APPENDING
             try:
                 seq, failure = self._seq + 1, None
                 line = seal(body, seq)
