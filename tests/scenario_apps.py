@@ -465,6 +465,17 @@ def headers_as_tuple(notes: Notes, environ: dict[str, Any], start_response: Any)
     return [b"hello"]
 
 
+def numbers_as_headers(notes: Notes, environ: dict[str, Any], start_response: Any) -> Any:
+    """Against PEP 3333, and the server's to refuse."""
+    start_response("200 OK", [*PLAIN, ("X-Userid", 7), ("X-Sessionid", None), ("Content-Length", 5)])
+    return [b"hello"]
+
+
+def starts_without_headers(notes: Notes, environ: dict[str, Any], start_response: Any) -> Any:
+    start_response("200 OK", None)
+    return [b"hello"]
+
+
 def starts_with_exc_info(notes: Notes, environ: dict[str, Any], start_response: Any) -> Any:
     """The first and only start carries exc_info, as PEP 3333's own example of an error handler does."""
     try:

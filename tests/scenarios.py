@@ -93,7 +93,7 @@ class Scenario:
     late: bool = False  # the event cannot be there before the last byte: no last byte, or what happens after it counts
     times_wrapped: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)  # of Audit
-    counted: Mapping[str, int] = field(default_factory=dict)  # in audit.health()
+    counted: Any = field(default_factory=dict)  # in audit.health(); ANYTHING where it does not matter
     loops: tuple[str, ...] = ("asyncio", "trio")
 
 
@@ -217,6 +217,7 @@ STRANGER = Client(address="203.0.113.9")
 THIS_FILE = str(Path(__file__))
 THIS_SIZE = Path(__file__).stat().st_size
 ASYNCIO = ("asyncio",)
+OURS = ("x-request-id", "x-userid", "x-sessionid", "x-user")  # headers that auditmw adds in these rows
 
 
 # ------------------------------------------------------------------------------------------------------- the table
@@ -573,6 +574,13 @@ TOLD = [
         same_object=True,
     ),
     Scenario(
+        "app sets an X-Request-ID that is no token",
+        done(request_id=PRESENT),
+        sends={"x-request-id": ["a b"]},
+        **answers(b"hello", headers=header("X-Request-ID", "a b")),
+        same_object=True,
+    ),
+    Scenario(
         "client sends X-Request-ID",
         done(request_id="r-2"),
         sends={"x-request-id": ["r-2"]},
@@ -856,6 +864,29 @@ WSGI_ONLY = [
         done(url__path="/orders/7", url__host="shop.example"),
         wsgi=wsgi(apps.changes_environ),
     ),
+    Scenario(
+        "header value that is a number",
+        done(),
+        sends=dict.fromkeys(OURS, ANYTHING),
+        counted=ANYTHING,
+        wsgi=wsgi(apps.numbers_as_headers),
+        same_object=True,
+    ),
+    Scenario(
+        "header name that is a number",
+        done(),
+        sends={"x-request-id": ANYTHING},
+        counted=ANYTHING,
+        wsgi=returns(lambda notes: [b"hello"], headers=[(1, "a")]),
+        same_object=True,
+    ),
+    Scenario(
+        "headers that are None",
+        failed(TypeError),
+        counted={"internal_errors": ANYTHING},
+        wsgi=wsgi(apps.starts_without_headers),
+        raises=TypeError,
+    ),
     Scenario("status without a reason", done(), wsgi=returns(lambda notes: [b"hello"], status="200"), same_object=True),
     Scenario("status 999", done(999), wsgi=returns(lambda notes: [b"hello"], status="999 X"), same_object=True),
     Scenario(
@@ -1073,6 +1104,36 @@ ASGI_ONLY = [
             body(b"hello"),
         ),
     ),
+    Scenario(
+        "header value of text",
+        done(),
+        sends=dict.fromkeys(OURS, ANYTHING),
+        counted=ANYTHING,
+        asgi=sends({"type": "http.response.start", "status": 200, "headers": [(b"x-userid", "u7")]}, body(b"hello")),
+    ),
+    Scenario(
+        "header that is no pair",
+        done(),
+        sends={"x-request-id": ANYTHING},
+        counted=ANYTHING,
+        asgi=sends({"type": "http.response.start", "status": 200, "headers": [(b"x-a",), b"ab"]}, body(b"hello")),
+    ),
+    Scenario(
+        "status that is no number, ASGI",
+        {"http.response.status_code": ABSENT},
+        counted={"internal_errors": ANYTHING},
+        sends={"x-request-id": ANYTHING},
+        asgi=sends(start("fine"), body(b"hello")),
+        late=True,
+    ),
+    Scenario(
+        "status out of range",
+        {"http.response.status_code": ABSENT},
+        counted=ANYTHING,
+        sends={"x-request-id": ANYTHING},
+        asgi=sends(start(1_000_000), body(b"hello")),
+        late=True,
+    ),
     Scenario("status as an IntEnum", done(404), asgi=sends(start(apps.HTTPStatus.NOT_FOUND), body(b"hello"))),
     Scenario("scope changed by the app", done(url__path="/orders/7"), asgi=asgi(apps.looks_at_scope)),
 ]
@@ -1112,6 +1173,25 @@ CONNECTIONS = [
         client=ws(),
         asgi=asgi(apps.denies_with_page),
         late=True,
+    ),
+    Scenario(
+        "websocket denied with a page in two parts",
+        socket(outcome__result="failure", http__response__status_code=403, http__response__body_size=2),
+        client=ws(),
+        asgi=sends(
+            {"type": "websocket.http.response.start", "status": 403, "headers": []},
+            {"type": "websocket.http.response.body", "body": b"n", "more_body": True},
+            {"type": "websocket.http.response.body", "body": b"o"},
+        ),
+        late=True,
+    ),
+    Scenario(
+        "websocket exception after the close",
+        socket(outcome__result="success"),
+        client=ws(),
+        asgi=sends({"type": "websocket.accept"}, {"type": "websocket.close"}, then=lambda: ValueError("later")),
+        raises=ValueError,
+        after=fails_later(ValueError),
     ),
     Scenario(
         "websocket exception",

@@ -493,8 +493,10 @@ def test_the_middleware_can_be_called_with_a_request_of_the_factory(configure, r
     assert recorder.one()["http"]["response"]["status_code"] == 200
 
 
-def test_a_request_is_freed_without_the_collector(configure):
-    """The request, with its uploads, must not live on in a cycle that we made."""
+@pytest.mark.parametrize("middleware", [[], django_site.MIDDLEWARE[:1]], ids=["bare", "audited"])
+@pytest.mark.parametrize("path", ["/", "/stream/"])
+def test_a_request_is_freed_without_the_collector(configure, path, middleware):
+    """The environ, with its uploads, must not live on in a cycle that we made; bare Django makes none."""
     class Witness:
         pass
 
@@ -503,10 +505,10 @@ def test_a_request_is_freed_without_the_collector(configure):
     try:
         witness = Witness()
         freed = weakref.ref(witness)
-        asked = RequestFactory().get("/")
-        asked.witness = witness
-        auditmw.contrib.django.AuditMiddleware(django_site.hello)(asked).close()
-        del asked, witness
+        with override_settings(MIDDLEWARE=middleware):
+            app = WSGIHandler()
+        ask_wsgi(app, path, witness=witness)
+        del witness
         assert freed() is None
     finally:
         gc.enable()

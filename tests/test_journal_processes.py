@@ -1,5 +1,6 @@
 """Forks, many processes on one directory, and processes that are killed in the middle of a write."""
 
+import json
 import os
 import random
 import signal
@@ -261,9 +262,11 @@ def test_every_event_that_was_acknowledged_is_there_after_kill_9(tmp_path, durab
         acknowledged += [int(line) for line in process.stdout.read().splitlines()]
     assert process.wait(30) == -signal.SIGKILL
     assert acknowledged == list(range(len(acknowledged)))
-    lines = sound_lines(tmp_path)  # a write is whole or not there: no damage
-    assert len(lines) - len(acknowledged) in (0, 1)
-    assert numbers(tmp_path) == list(range(len(lines)))
+    damages = []
+    found = [json.loads(line.body)["n"] for line in read_lines(tmp_path, on_damage=damages.append)]
+    assert found == list(range(len(found)))
+    assert len(found) - len(acknowledged) in (0, 1)
+    assert [damage.reason for damage in damages] in ([], ["torn tail"])  # the kill may come between two pages
     (writer,) = {writer_of(path) for path in list_files(tmp_path)}
     assert dead_writers(tmp_path) == {writer}
 

@@ -9,9 +9,8 @@ KILLS = 5
 
 
 @pytest.mark.parametrize("intent", [False, True], ids=["without-intent", "with-intent"])
-@pytest.mark.parametrize("server", kill.SERVERS)
+@pytest.mark.parametrize("server", [pytest.param(name, marks=pytest.mark.needs(name)) for name in kill.SERVERS])
 def test_every_response_that_was_received_whole_has_its_event(server, intent, tmp_path):
-    pytest.importorskip(server)
     report = kill.run(server, KILLS, tmp_path, intent=intent)
 
     assert (report.lost, report.twice, report.unaccounted) == ((), (), ())

@@ -127,7 +127,10 @@ class Served:
             exchange.finish()
         if self._token is not None:
             current_exchange.reset(self._token)
-        return exchange.policy.commit if exchange.done else None
+        if not exchange.done:
+            return None
+        exchange.release()
+        return exchange.policy.commit
 
 
 class _AsyncBody:
@@ -168,6 +171,8 @@ class _AsyncBody:
             exchange.finish()
             if exchange.policy.commit is not None:
                 exchange.policy.commit()
+        exchange.release()
+        self._next = _no_more  # what it was may refer to us: Django's does
 
     async def _finish(self) -> None:
         exchange = self._exchange
@@ -182,6 +187,10 @@ class _AsyncBody:
 async def _resolve(exchange: Exchange) -> None:
     if exchange.identity is None:
         await exchange.resolve_async()
+
+
+async def _no_more() -> bytes:
+    raise StopAsyncIteration
 
 
 def _no_app(*arguments: Any) -> Any:

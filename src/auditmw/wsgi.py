@@ -244,6 +244,7 @@ class Body:
                 exchange.left()
                 _finish(exchange)
             exchange.release()
+            self._result, self._next = (), None  # which may refer to us: Django's do
             current_exchange.reset(token)
 
 

@@ -72,7 +72,7 @@ def _time_of(body: bytes) -> str | None:
     except ValueError:
         return None
     # A pending event is not shown beside its final one.
-    return text_at(event, "timestamp")
+    return None if text_at(event, "outcome", "result") == "pending" else text_at(event, "timestamp")
 
 
 def _modified(file: Path) -> float:

@@ -3,7 +3,9 @@
     audit = auditmw.Audit("/var/lib/shop/audit", service="shop", resolver=auditmw.contrib.starlette.resolve)
     app.add_middleware(auditmw.ASGIAudit, audit=audit)
 
-Route, exceptions and background tasks need no adapter: the ASGI shell sees them.
+Route, exceptions and background tasks need no adapter: the ASGI shell sees them. The page that Starlette makes of an
+exception that nobody handled is made outside of what `add_middleware` adds; so that its status is in the event, and the
+request id on the page, put the shell around the application: ``app = auditmw.ASGIAudit(app, audit)``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,399 @@
+"""`Audit`: clear errors at construction, failures that are counted and told, refusing, exempting, forking."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import logging
+import os
+import sys
+from typing import Any
+
+import pytest
+
+import auditmw
+from auditmw.journal import JournalError
+
+
+class Broken(io.RawIOBase):
+    """A stream that fails until it is repaired."""
+
+    def __init__(self) -> None:
+        self.broken = True
+        self.lines: list[dict[str, Any]] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self.broken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.lines += [json.loads(line) for line in bytes(data).splitlines()]
+        return len(data)
+
+
+def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    status = environ.get("app.status", "200 OK")
+    if status == "raise":
+        raise ValueError("in the view")
+    start_response(status, [("Content-Type", "text/plain")])
+    return [b"hello"]
+
+
+def call(app: Any, path: str = "/", **environ: Any) -> tuple[str, dict[str, str], bytes]:
+    seen: list[Any] = []
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "REMOTE_ADDR": "127.0.0.1", **environ}
+    body = b"".join(app(environ, lambda status, headers, exc_info=None: seen.extend((status, dict(headers)))))
+    return seen[0], seen[1], body
+
+
+def lines_of(stream: io.BytesIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"exempt": ["^/health", "([a-z"]}, ValueError, "'([a-z'"),
+        ({"exempt": "^/health"}, TypeError, "put it in a list"),
+        ({"exempt": [5]}, ValueError, "not 5"),
+        ({"service": ""}, TypeError, "not Service(name=''"),
+        ({"service": None}, TypeError, "not None"),
+        ({"resolver": "who"}, TypeError, "not 'who'"),
+        ({"trusted_proxies": ["10.0.0.0/33"]}, ValueError, "10.0.0.0/33"),
+        ({"trusted_proxies": ["*"]}, ValueError, "'*'"),
+        ({"forwarded_header": "x-client-ip"}, ValueError, "x-client-ip"),
+        ({"hops": 0}, ValueError, "0"),
+        ({"user_header": "X Userid"}, ValueError, "'X Userid'"),
+        ({"session_header": ""}, ValueError, "''"),
+        ({"request_id_header": "X-Request-ID\r\n"}, ValueError, "X-Request-ID"),
+        ({"identify_to": "everybody"}, ValueError, "'everybody'"),
+        ({"on_failure": "crash"}, ValueError, "'crash'"),
+        ({"durability": "tape"}, ValueError, "'tape'"),
+        ({"rotate_bytes": 0}, ValueError, "0"),
+        ({"rotate_seconds": -1}, ValueError, "-1"),
+        ({"capture_headers": ["Authorization"]}, ValueError, "'authorization'"),
+        ({"capture_headers": "accept"}, TypeError, "put it in a list"),
+        ({"destination": 5}, TypeError, "not 5"),
+    ],
+    ids=lambda value: str(value)[:50] if isinstance(value, dict) else "",
+)
+def test_a_wrong_argument_is_an_error_at_construction_that_shows_it(arguments, error, said, tmp_path):
+    arguments = {"destination": tmp_path / "audit", "service": "shop", **arguments}
+    with pytest.raises(error) as caught:
+        auditmw.Audit(arguments.pop("destination"), **arguments)
+    assert said in str(caught.value)
+    assert "expected" in str(caught.value)
+
+
+def test_construction_does_no_io_and_starts_no_thread(tmp_path):
+    auditmw.Audit(tmp_path / "audit", service="shop", on_failure="refuse", durability="disk")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_lost_is_counted_and_told_as_soon_as_writing_works_again(check_event):
+    stream = Broken()
+    audit = auditmw.Audit(stream, service="shop")
+    app = auditmw.WSGIAudit(application, audit)
+    for _ in range(3):
+        assert call(app)[0] == "200 OK"
+    health = audit.health()
+    assert (health["status"], health["counts"]["lost"]) == ("degraded", 3)
+    stream.broken = False
+    call(app)
+    request, gap = stream.lines
+    assert (request["event"], gap["event"]) == ("http_request", "auditmw.gap")
+    check_event(gap)
+    assert (gap["level"], gap["data"]["count"]) == ("critical", 3)
+    assert gap["data"]["first"] <= gap["data"]["last"] <= request["timestamp"]
+    assert "No space left" in gap["data"]["reason"]
+    call(app)
+    assert [line["event"] for line in stream.lines[2:]] == ["http_request"]
+
+
+def test_a_failure_is_logged_once_a_minute(caplog):
+    audit = auditmw.Audit(Broken(), service="shop")
+    app = auditmw.WSGIAudit(application, audit)
+    with caplog.at_level(logging.WARNING, "auditmw"):
+        for _ in range(20):
+            call(app)
+    assert len(caplog.records) == 1
+    assert "No space left" in caplog.text
+
+
+def test_refuse_answers_503_before_the_application_runs():
+    ran: list[str] = []
+    stream = Broken()
+    audit = auditmw.Audit(stream, service="shop", on_failure="refuse")
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        ran.append(environ["PATH_INFO"])
+        return application(environ, start_response)
+
+    wrapped = auditmw.WSGIAudit(app, audit)
+    status, headers, body = call(wrapped, "/transfer")
+    assert status == "503 Service Unavailable"
+    assert headers["Content-Length"] == str(len(body))
+    assert ran == []
+    assert audit.health()["counts"]["refused"] == 1
+    stream.broken = False
+    assert call(wrapped, "/transfer")[0] == "200 OK"
+    assert ran == ["/transfer"]
+
+
+def test_with_intent_a_request_has_two_lines_with_one_id(check_event):
+    stream = io.BytesIO()
+    app = auditmw.WSGIAudit(application, auditmw.Audit(stream, service="shop", intent=True))
+    call(app, "/orders")
+    begun, ended = lines_of(stream)
+    assert (begun["outcome"]["result"], ended["outcome"]["result"]) == ("pending", "success")
+    assert begun["id"] == ended["id"]
+    assert begun["url"]["path"] == "/orders"
+    assert check_event(begun)
+    assert check_event(ended)
+
+
+def test_read_settles_intents(tmp_path):
+    app = auditmw.WSGIAudit(application, auditmw.Audit(tmp_path / "audit", service="shop", intent=True))
+    call(app, "/orders")
+    events = list(auditmw.read(tmp_path / "audit"))
+    assert [event["outcome"]["result"] for event in events] == ["success"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "arguments", "recorded"),
+    [
+        pytest.param("/health", "200 OK", {}, False, id="exempt"),
+        pytest.param("/health", "304 Not Modified", {}, False, id="exempt, not modified"),
+        pytest.param("/health", "404 Not Found", {}, True, id="errors are always recorded"),
+        pytest.param("/health", "503 Service Unavailable", {}, True, id="server errors too"),
+        pytest.param("/health", "raise", {}, True, id="exceptions too"),
+        pytest.param("/health", "503 Service Unavailable", {"exempt_errors": True}, False, id="unless told otherwise"),
+        pytest.param("/healthy", "200 OK", {"exempt": [r"^/health$"]}, True, id="the expression decides"),
+        pytest.param("/HEALTH", "200 OK", {"exempt": [r"(?i)^/health", r"^/static/"]}, False, id="flags inside"),
+        pytest.param(
+            "/static/a.css", "200 OK", {"exempt": [r"(?i)^/health", r"^/static/"]}, False, id="the second one"
+        ),
+        pytest.param(
+            "/" + "a" * 10_000 + "/health", "200 OK", {"exempt": [r"/health$"]}, True, id="beyond 2048 characters"
+        ),
+    ],
+)
+def test_exempt_paths_are_not_recorded_unless_they_fail(path, status, arguments, recorded):
+    stream = io.BytesIO()
+    audit = auditmw.Audit(stream, service="shop", **{"exempt": [r"^/health"], **arguments})
+    app = auditmw.WSGIAudit(application, audit)
+    if status == "raise":
+        with pytest.raises(ValueError, match="in the view"):
+            call(app, path, **{"app.status": status})
+    else:
+        call(app, path, **{"app.status": status})
+    assert len(lines_of(stream)) == recorded
+    assert audit.health()["counts"].get("exempted", 0) == (not recorded)
+    assert audit.health()["status"] == "ok"
+
+
+def test_exempt_paths_write_no_intent():
+    stream = io.BytesIO()
+    audit = auditmw.Audit(stream, service="shop", exempt=["^/health"], intent=True)
+    call(auditmw.WSGIAudit(application, audit), "/health")
+    assert lines_of(stream) == []
+
+
+@pytest.mark.parametrize(
+    "resolver",
+    [
+        pytest.param(lambda request: 1 / 0, id="raises"),
+        pytest.param(lambda request: "alice", id="text"),
+        pytest.param(lambda request: {"id": "alice"}, id="dict"),
+        pytest.param(lambda request: object(), id="object"),
+        pytest.param(lambda request: (x for x in ()), id="generator"),
+        pytest.param(lambda request: auditmw.Identity(id=b"\xff"), id="bytes that are not text"),
+        pytest.param(lambda request: auditmw.Identity(id=["a"]), id="list as id"),
+        pytest.param(lambda request, more: None, id="wrong signature"),
+        pytest.param(lambda request: request.carrier.clear() or None, id="clears the environ"),
+    ],
+)
+def test_a_bad_resolver_costs_the_identity_and_nothing_else(resolver, check_event):
+    stream = io.BytesIO()
+    audit = auditmw.Audit(stream, service="shop", resolver=resolver)
+    status, headers, body = call(auditmw.WSGIAudit(application, audit))
+    assert (status, body) == ("200 OK", b"hello")
+    assert "X-Userid" not in headers
+    (event,) = lines_of(stream)
+    check_event(event)
+    assert event["outcome"]["result"] == "success"
+    assert event.get("actor", {}).get("id") is None
+
+
+async def a_coroutine() -> auditmw.Identity:
+    return auditmw.Identity("alice")
+
+
+def test_a_plain_function_that_returns_a_coroutine_is_told_to_be_async():
+    stream = io.BytesIO()
+    audit = auditmw.Audit(stream, service="shop", resolver=lambda request: a_coroutine())
+    call(auditmw.WSGIAudit(application, audit))
+    assert audit.health()["counts"]["resolver_errors"] >= 1
+
+
+def test_an_async_resolver_serves_wsgi_too():
+    async def who(request: auditmw.Request) -> auditmw.Identity:
+        return auditmw.Identity(f"user of {request.path}")
+
+    stream = io.BytesIO()
+    _, headers, _ = call(auditmw.WSGIAudit(application, auditmw.Audit(stream, service="shop", resolver=who)), "/a")
+    assert headers["X-Userid"] == "user%20of%20/a"
+    assert lines_of(stream)[0]["actor"]["id"] == "user of /a"
+
+
+@pytest.mark.parametrize(
+    "value", ["a\r\nSet-Cookie: x=1", "a\0b", "\x1b[31m", 'a"b', "😀", "é" * 3000, "-", " ", "a,b;c"]
+)
+def test_no_user_id_can_break_a_header(value):
+    stream = io.BytesIO()
+    audit = auditmw.Audit(stream, service="shop", resolver=lambda request: auditmw.Identity(value))
+    _, headers, _ = call(auditmw.WSGIAudit(application, audit))
+    sent = headers.get("X-Userid", "")
+    assert sent.isascii()
+    assert sent.isprintable()
+    assert len(sent) <= 256
+    assert not set(sent) & set(' ",;\\')
+
+
+def test_the_identity_goes_to_trusted_peers_only():
+    audit = auditmw.Audit(io.BytesIO(), service="shop", resolver=lambda request: auditmw.Identity("alice", session="s"))
+    app = auditmw.WSGIAudit(application, audit)
+    assert {"X-Userid", "X-Sessionid"} <= call(app)[1].keys()
+    assert not {"X-Userid", "X-Sessionid"} & call(app, REMOTE_ADDR="203.0.113.9")[1].keys()
+
+
+def test_header_names_are_the_users_choice():
+    audit = auditmw.Audit(
+        io.BytesIO(),
+        service="shop",
+        resolver=lambda request: auditmw.Identity("alice", session="s"),
+        user_header="X-Who",
+        session_header="X-Visit",
+        request_id_header="X-Correlation",
+    )
+    _, headers, _ = call(auditmw.WSGIAudit(application, audit))
+    assert headers["X-Who"] == "alice"
+    assert headers["X-Visit"].startswith("s1.k1.")
+    assert "X-Correlation" in headers
+    assert "X-Request-ID" not in headers
+
+
+def test_two_audits_on_one_directory_write_files_of_their_own(tmp_path):
+    audits = [auditmw.Audit(tmp_path / "audit", service=name) for name in ("a", "b")]
+    for audit in audits:
+        call(auditmw.WSGIAudit(application, audit))
+    assert sorted(event["service"]["name"] for event in auditmw.read(tmp_path / "audit")) == ["a", "b"]
+    assert len({audit.health()["journal"]["writer"] for audit in audits}) == 2
+
+
+@pytest.mark.parametrize("on_failure", ["serve", "refuse"])
+def test_a_directory_that_cannot_be_made_breaks_no_request(tmp_path, on_failure):
+    (tmp_path / "file").write_text("in the way")
+    audit = auditmw.Audit(tmp_path / "file" / "audit", service="shop", on_failure=on_failure)
+    status, _, _ = call(auditmw.WSGIAudit(application, audit))
+    assert status == ("200 OK" if on_failure == "serve" else "503 Service Unavailable")
+    assert audit.health()["counts"]["lost"] == 1
+    assert str(tmp_path / "file") in audit.health()["last"]["lost"]
+
+
+def test_reading_what_is_no_audit_directory_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected an audit directory"):
+        list(auditmw.read(tmp_path / "nothing"))
+
+
+def test_a_forked_child_writes_a_file_of_its_own_and_counts_its_own(tmp_path):
+    audit = auditmw.Audit(tmp_path / "audit", service="shop")
+    app = auditmw.WSGIAudit(application, audit)
+    call(app, "/parent")
+    child = os.fork()
+    if child == 0:
+        call(app, "/child")
+        os._exit(0 if audit.health()["journal"]["seq"] == 1 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    call(app, "/parent")
+    assert sorted(event["url"]["path"] for event in auditmw.read(tmp_path / "audit")) == [
+        "/child",
+        "/parent",
+        "/parent",
+    ]
+    assert len(list((tmp_path / "audit" / "journal").iterdir())) == 2
+
+
+def test_durability_disk_waits_for_the_disk_before_the_answer(tmp_path, monkeypatch):
+    order: list[str] = []
+    audit = auditmw.Audit(tmp_path / "audit", service="shop", durability="disk")
+    sync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (order.append("disk"), sync(fd)))
+    body = auditmw.WSGIAudit(application, audit)(
+        {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "REMOTE_ADDR": "127.0.0.1"}, lambda *head: order.append("head")
+    )
+    order.append("answer")
+    assert body == [b"hello"]
+    assert order == ["head", "disk", "answer"]
+
+
+def test_a_disk_that_cannot_be_flushed_is_counted(tmp_path, monkeypatch):
+    audit = auditmw.Audit(tmp_path / "audit", service="shop", durability="disk")
+
+    def fails(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fails)
+    assert call(auditmw.WSGIAudit(application, audit))[0] == "200 OK"
+    assert audit.health()["counts"]["not_durable"] == 1
+
+
+def test_the_standard_output_takes_plain_lines(capfdbinary):
+    audit = auditmw.Audit(sys.stdout.buffer, service="shop")
+    call(auditmw.WSGIAudit(application, audit))
+    (line,) = capfdbinary.readouterr().out.splitlines()
+    assert json.loads(line)["service"] == {"name": "shop"}
+    assert "seq" not in json.loads(line)
+
+
+def test_a_service_tells_what_it_knows():
+    stream = io.BytesIO()
+    service = auditmw.Service("shop", version="2.4.1", environment="production")
+    call(auditmw.WSGIAudit(application, auditmw.Audit(stream, service=service)))
+    assert lines_of(stream)[0]["service"] == {"name": "shop", "version": "2.4.1", "environment": "production"}
+
+
+def test_addresses_are_cut_or_hashed_where_asked(check_event):
+    stream = io.BytesIO()
+    audit = auditmw.Audit(stream, service="shop", pseudonyms=auditmw.Pseudonyms(b"k" * 32, ip="prefix"))
+    call(auditmw.WSGIAudit(application, audit), HTTP_X_FORWARDED_FOR="203.0.113.77")
+    event = check_event(lines_of(stream)[0])
+    assert event["client"]["address"] == "203.0.113.0"
+    assert event["client"]["forwarded"] == ["203.0.113.0"]
+    assert "/client/address" in event["meta"]["pseudonymised"]
+
+
+def test_captured_headers_are_redacted_and_named(check_event):
+    stream = io.BytesIO()
+    audit = auditmw.Audit(stream, service="shop", capture_headers=["X-Campaign", "accept"])
+    call(
+        auditmw.WSGIAudit(application, audit),
+        HTTP_X_CAMPAIGN="https://a:b@example.com/?token=abcdefgh",
+        HTTP_ACCEPT="*/*",
+        HTTP_AUTHORIZATION="Bearer abcdefghijklmnop",
+    )
+    (event,) = lines_of(stream)
+    headers = check_event(event)["http"]["request"]["headers"]
+    assert headers["accept"] == ["*/*"]
+    assert "abcdefgh" not in json.dumps(event)
+    assert "/http/request/headers/x-campaign/0" in event["meta"]["redacted"]
+
+
+def test_a_journal_error_tells_path_and_reason(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    audit = auditmw.Audit(tmp_path / "file", service="shop")
+    with pytest.raises(JournalError) as caught:
+        audit.journal.append(b'{"a":1}')
+    assert str(tmp_path / "file") in str(caught.value)
