@@ -27,7 +27,7 @@ if __package__ in {None, ""}:
 
 from benchmarks import apps, environment, variants  # noqa: E402
 
-ROUNDS = 41
+ROUNDS = 31
 REQUESTS = {"asgi": 800, "wsgi": 800, "flask": 256, "django": 256, "fastapi": 256}
 ANSWER_TIMEOUT_SECONDS = 120
 

@@ -1,4 +1,4 @@
-"""The server's side of an ASGI connection in a few lines, for tests of frameworks: one request or websocket, one answer."""
+"""The server's side of an ASGI connection in a few lines, for tests of frameworks: one request, one answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Django site in one module, for tests: settings, views, a database of its own. `ready` sets it up, once a process."""
+"""A Django site in one module, for tests: settings, views, a database. `ready` sets it up, once a process."""
 
 from __future__ import annotations
 

@@ -69,8 +69,9 @@ audit = auditmw.Audit(
     os.environ["AUDIT_DIRECTORY"],
     service="edge",
     resolver=who,
-    user_header=os.environ.get("USER_HEADER", "X-Userid"),
-    session_header=os.environ.get("SESSION_HEADER", "X-Sessionid"),
+    headers=auditmw.ResponseHeaders(
+        user=os.environ.get("USER_HEADER", "X-Userid"), session=os.environ.get("SESSION_HEADER", "X-Sessionid")
+    ),
     exempt=(r"^/ready$",),
 )
 wsgi = auditmw.WSGIAudit(wsgi_app, audit)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import auditmw
 import scenario_apps as apps
 from scenario_apps import (
     ASGIApp,
@@ -686,7 +687,7 @@ SETTINGS = [
         "other header names",
         done(actor__id="u7"),
         sends={"x-user": ["u7"]},
-        options={"user_header": "X-User"},
+        options={"headers": auditmw.ResponseHeaders(user="X-User")},
         **answers(b"hello", before=apps.identified_only),
         same_object=True,
     ),
@@ -695,7 +696,7 @@ SETTINGS = [
         done(actor__id="u7"),
         sends={"x-userid": ["u7"]},
         client=STRANGER,
-        options={"identify_to": "always"},
+        options={"headers": auditmw.ResponseHeaders(identify_to="always")},
         **answers(b"hello", before=apps.identified_only),
         same_object=True,
     ),
@@ -703,7 +704,7 @@ SETTINGS = [
         "identity for nobody",
         done(actor__id="u7"),
         sends={"x-userid": []},
-        options={"identify_to": "never"},
+        options={"headers": auditmw.ResponseHeaders(identify_to="never")},
         **answers(b"hello", before=apps.identified_only),
         same_object=True,
     ),

@@ -70,12 +70,12 @@ TABLE = {
     "emitter": row("event trace health journal"),
     "audit": row("emitter forks head health journal policy request " + FIVE, "asgiref"),
     # What applications touch.
-    "context": row("audit exchange record health " + FIVE),
+    "context": row("audit exchange forks record health " + FIVE),
     "logs": row("context", "structlog"),
     "wsgi": row("audit context exchange head"),
     "asgi": row("audit context exchange head"),
     "shell": row("asgi audit context exchange head wsgi"),
-    PUBLIC_API: row("asgi audit context logs reading request shell wsgi " + FIVE),
+    PUBLIC_API: row("asgi audit context head logs reading request shell wsgi " + FIVE),
     "resolvers": row("identity request"),
     "testing": row("event", "orjson jsonschema"),
     # The outermost: nobody imports these.

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,17 @@ PASSWORD = "correct horse"
 
 def demo(*arguments, **options):
     return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=90, **options)
+
+
+@contextmanager
+def started(*arguments):
+    """A demo that is gone at the end, whatever happened."""
+    command = [*COMMAND, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +122,7 @@ def test_it_ends_by_itself_after_the_seconds(tmp_path):
 
 
 def test_ctrl_c_ends_it_quietly_and_tells_where_the_journal_is(tmp_path):
-    child = subprocess.Popen(
-        [*COMMAND, "--directory", tmp_path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    with child:
+    with started("--directory", tmp_path) as child:
         assert json.loads(child.stdout.readline())["event"] == "http_request"
         child.send_signal(signal.SIGINT)
         _, errors = child.communicate(timeout=30)
@@ -123,10 +132,7 @@ def test_ctrl_c_ends_it_quietly_and_tells_where_the_journal_is(tmp_path):
 
 
 def test_the_server_answers_while_the_demo_runs(tmp_path):
-    child = subprocess.Popen(
-        [*COMMAND, "--directory", tmp_path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    with child:
+    with started("--directory", tmp_path) as child:
         port = int(child.stderr.readline().split("http://127.0.0.1:")[1].split()[0])
         response = request(port, "GET", "/quota", {"User-Agent": "someone else"})
         child.send_signal(signal.SIGINT)

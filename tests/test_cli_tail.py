@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -56,6 +57,16 @@ def write(directory, *events, rotate_bytes=1 << 24):
         written.append(body)
     written.close()
     return bodies
+
+
+@contextmanager
+def started(command, **options):
+    """A child process that is gone at the end, whatever happened."""
+    with subprocess.Popen(command, **options) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
 
 
 def tail(*arguments, **options):
@@ -185,7 +196,9 @@ def test_into_a_pipe_each_event_is_exactly_what_was_written(directory):
 
 
 def test_bytes_that_json_could_spell_otherwise_are_kept(directory):
-    body = b'{"timestamp" : "2026-11-20T20:20:11.000000Z", "n":1.50e3,"big":123456789012345678901234567890,"a":"\\u0041"}'
+    body = (
+        b'{"timestamp" : "2026-11-20T20:20:11.000000Z", "n":1.50e3,"big":123456789012345678901234567890,"a":"\\u0041"}'
+    )
     live = journal(directory)
     live.append(body)
     live.close()
@@ -248,7 +261,7 @@ def on_a_terminal(directory, *arguments, **env):
     """What the command writes when its stdout is a terminal of 160 columns."""
     controller, terminal = pty.openpty()
     environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
-    with subprocess.Popen(
+    with started(
         [*COMMAND, directory, *arguments],
         stdout=terminal,
         stderr=subprocess.DEVNULL,
@@ -264,8 +277,8 @@ def on_a_terminal(directory, *arguments, **env):
             if not part:
                 break
             written += part
+        assert child.wait(20) == 0
     os.close(controller)
-    assert child.returncode == 0
     return written.decode()
 
 
@@ -331,9 +344,12 @@ class Following:
         poll(lambda: len(self.lines) >= count, f"{count} events, not {self.lines}")
         return [int(json.loads(line)["url"]["path"].split("/")[2]) for line in self.lines]
 
-    def end(self, sent=signal.SIGINT):
-        self.child.send_signal(sent)
-        self.child.wait(20)
+    def end(self):
+        self.child.send_signal(signal.SIGINT)
+        try:
+            self.child.wait(20)
+        finally:
+            self.child.kill()
         self.thread.join(20)
         self.child.stdout.close()
         with self.child.stderr:
@@ -441,7 +457,7 @@ def test_damage_that_comes_while_following_ends_with_one(directory):
 @pytest.mark.parametrize("follow", [[], ["-f"]], ids=["tail", "tail -f"])
 def test_a_closed_pipe_ends_it_quietly(directory, follow):
     write(directory, *map(event, range(2000)))
-    with subprocess.Popen(
+    with started(
         [*COMMAND, directory, "--limit", "0", *follow], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:
         child.stdout.readline()
@@ -454,7 +470,7 @@ def test_a_closed_pipe_ends_it_quietly(directory, follow):
 
 def test_following_ends_when_the_reader_is_gone_though_nothing_comes(directory):
     write(directory, event(1))
-    with subprocess.Popen([*COMMAND, directory, "-f"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+    with started([*COMMAND, directory, "-f"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         child.stdout.readline()
         child.stdout.close()
         assert child.wait(20) == 0

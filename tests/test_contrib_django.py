@@ -13,12 +13,6 @@ import pytest
 
 pytest.importorskip("django")
 
-import django_site
-
-django_site.ready()
-
-from asgi_driver import Answer, answer, ask
-from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -29,6 +23,8 @@ from werkzeug.test import create_environ
 
 import auditmw
 import auditmw.contrib.django
+import django_site
+from asgi_driver import Answer, answer, ask
 from auditmw.testing import Recorder, assert_valid
 
 # Django's ASGIHandler leaves the request body's file open when a request ends with an exception or is cancelled.
@@ -40,7 +36,8 @@ SHELLS = ["wsgi", "asgi", "wsgi, async gate", "asgi, sync gate", "wsgi, wrapped"
 
 
 @pytest.fixture(autouse=True, scope="module")
-def database() -> Iterator[None]:
+def site() -> Iterator[None]:
+    django_site.ready()
     yield
     connection.close()
     django_site.DATABASE.unlink()
@@ -121,8 +118,14 @@ def cookies(got: Answer) -> list[tuple[str, str]]:
     return [("Cookie", "; ".join(pairs))]
 
 
+def users() -> Any:
+    from django.contrib.auth.models import User  # only when Django is set up
+
+    return User.objects
+
+
 def alice() -> str:
-    return str(User.objects.get(username="alice").pk)
+    return str(users().get(username="alice").pk)
 
 
 # ------------------------------------------------------------------------------------------------------ the whole event
@@ -467,7 +470,7 @@ def test_when_the_record_cannot_be_written_the_view_is_not_called(configure, tmp
 
 def test_the_test_client_works(configure, recorder):
     client = Client()
-    client.force_login(User.objects.get(username="alice"))
+    client.force_login(users().get(username="alice"))
     assert client.get("/whoami/").content == b"alice"
     assert recorder.one()["actor"]["id"] == alice()
     with pytest.raises(ValueError, match="kaboom"):
@@ -479,7 +482,7 @@ def test_the_test_client_works(configure, recorder):
 def test_the_asynchronous_test_client_works(configure, recorder):
     async def visit() -> None:
         client = AsyncClient()
-        await client.aforce_login(await User.objects.aget(username="alice"))
+        await client.aforce_login(await users().aget(username="alice"))
         assert (await client.get("/whoami-async/")).content == b"alice"
 
     asyncio.run(visit())
@@ -497,6 +500,7 @@ def test_the_middleware_can_be_called_with_a_request_of_the_factory(configure, r
 @pytest.mark.parametrize("path", ["/", "/stream/"])
 def test_a_request_is_freed_without_the_collector(configure, path, middleware):
     """The environ, with its uploads, must not live on in a cycle that we made; bare Django makes none."""
+
     class Witness:
         pass
 

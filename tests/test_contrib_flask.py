@@ -88,7 +88,12 @@ def shop() -> flask.Flask:
 
 @pytest.mark.parametrize(
     ("path", "status", "route"),
-    [("/items/7", 200, "/items/<int:pk>"), ("/nowhere", 404, None), ("/items/seven", 404, None), ("/boom", 500, "/boom")],
+    [
+        ("/items/7", 200, "/items/<int:pk>"),
+        ("/nowhere", 404, None),
+        ("/items/seven", 404, None),
+        ("/boom", 500, "/boom"),
+    ],
 )
 def test_a_request_is_one_event_with_its_route(app, recorder, path, status, route):
     got = app.test_client().get(path)
@@ -129,7 +134,9 @@ def test_what_the_view_says_wins(app, recorder):
 def test_nothing_but_our_headers_is_added(app):
     bare, audited = shop().test_client(), app.test_client()
     for path in ("/items/7", "/nowhere", "/in/alice", "/me", "/out"):
-        ours = [pair for pair in audited.get(path).headers if pair[0] not in ("X-Request-ID", "X-Userid", "X-Sessionid")]
+        ours = [
+            pair for pair in audited.get(path).headers if pair[0] not in ("X-Request-ID", "X-Userid", "X-Sessionid")
+        ]
         assert without_signature(ours) == without_signature(bare.get(path).headers)
 
 

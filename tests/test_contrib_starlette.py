@@ -13,7 +13,6 @@ import pytest
 pytest.importorskip("starlette")
 
 import starlette.applications
-from asgi_driver import Answer, answer, ask, converse
 from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser, SimpleUser
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
@@ -24,6 +23,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
 import auditmw
+from asgi_driver import Answer, answer, ask, converse
 from auditmw.contrib.starlette import resolve, session_resolver
 from auditmw.testing import Recorder, assert_valid
 
@@ -158,7 +158,11 @@ def test_from_outside_the_page_of_an_unhandled_exception_is_seen_and_has_the_req
     """What add_middleware adds is inside of the middleware that makes this page."""
     got = ask(auditmw.ASGIAudit(shop(), auditmw.Audit(recorder, service="shop")), "/boom")
     event = recorder.one()
-    assert event["http"]["response"] == {"status_code": 500, "body_size": 21, "content_type": "text/plain; charset=utf-8"}
+    assert event["http"]["response"] == {
+        "status_code": 500,
+        "body_size": 21,
+        "content_type": "text/plain; charset=utf-8",
+    }
     assert got.header("X-Request-ID") == event["request_id"]
 
 

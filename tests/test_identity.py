@@ -560,8 +560,24 @@ def test_what_is_remembered_is_bounded():
     keyed = Pseudonyms(KEY)
     for n in range(5_000):
         keyed.session(f"session-{n}")
+        describe(Identity(f"user-{n}"), keyed)
+    assert max(len(keyed._sessions), len(keyed.described)) <= 4_096
     keyed.user("x" * 100_000)
-    assert (len(keyed._sessions) <= 4_096, keyed._users) == (True, {})
+    assert keyed._users == {}
+    long = Identity("user-42", "x" * 100_000)
+    assert describe(long, keyed) == describe(long, keyed)
+    assert long not in keyed.described
+
+
+def test_an_identity_that_is_described_again_reads_the_same():
+    keyed = Pseudonyms(KEY)
+    for identity in (
+        Identity("user-42", "s", roles=("a",)),
+        Identity("1", authenticated=True),
+        Identity(1),
+        Identity("1"),
+    ):
+        assert described(identity, keyed) == described(identity, keyed) == described(identity, Pseudonyms(KEY))
 
 
 # -- the key file

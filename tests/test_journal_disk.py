@@ -241,6 +241,32 @@ def test_appending_without_sync_holds_a_bounded_number_of_lines(tmp_path, monkey
     journal.close()
 
 
+def test_a_sync_whose_file_was_left_meanwhile_waits_for_the_new_one(journal, tmp_path, clock, monkeypatch):
+    fdatasync, entered, go_on, synced = os.fdatasync, threading.Event(), threading.Event(), []
+
+    def slow(fd):
+        entered.set()
+        assert go_on.wait(30)
+        fdatasync(fd)
+        synced.append(os.fstat(fd).st_ino)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    thread = threading.Thread(target=append_and_sync, args=(journal, [0]))
+    thread.start()
+    assert entered.wait(30)
+    journal.path.unlink()
+    clock.now += 1.0
+    journal.append(body(1))
+    go_on.set()
+    thread.join(30)
+    assert synced[-1] == journal.path.stat().st_ino
+    assert numbers(tmp_path) == [0, 1]
+    assert journal.stats()["files_abandoned"] == 0
+    before = len(os.listdir("/proc/self/fd"))
+    journal.close()
+    assert len(os.listdir("/proc/self/fd")) == before - 1  # the old file was closed by the thread that synced it
+
+
 def test_an_append_that_waits_for_memory_waits_for_the_sync_under_way_and_no_longer(tmp_path, monkeypatch):
     monkeypatch.setattr("auditmw.journal.writer._MAX_UNSYNCED_BYTES", 1000)
     journal = Journal(tmp_path, durability="disk")

@@ -1,5 +1,6 @@
 """Events in time order, each once, with intents settled; and what `tail -f` follows."""
 
+import errno
 import json
 import os
 import random
@@ -204,6 +205,23 @@ def test_a_file_that_is_archived_while_it_is_read_is_read_to_its_end(tmp_path):
     next(events)
     path.unlink()
     assert len(list(events)) == 99
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ESTALE])
+def test_an_event_that_cannot_be_read_a_second_time_is_damage(tmp_path, monkeypatch, error):
+    path = place(tmp_path, [event("a", 1), event("b", 2), event("c", 3)])
+    start = path.read_bytes().index(b'{"schema', 10)
+    pread = os.pread
+
+    def fail(fd, count, offset):
+        if offset == start:
+            raise OSError(error, os.strerror(error))
+        return pread(fd, count, offset)
+
+    monkeypatch.setattr(os, "pread", fail)
+    damages = []
+    assert [item["id"] for item in read_events(tmp_path, on_damage=damages.append)] == ["a", "c"]
+    assert [(damage.offset, damage.reason) for damage in damages] == [(start, "unreadable")]
 
 
 @pytest.mark.parametrize(

@@ -453,6 +453,26 @@ def test_a_page_that_cannot_be_read_costs_its_lines_only(tmp_path, monkeypatch):
     assert damage.quarantined.read_bytes() == (content[damage.offset : 8192] + bytes(4096) + content[12288:end])
 
 
+@pytest.mark.parametrize("size", [10, 2_000_000], ids=["in a line", "in a line too long"])
+def test_a_failure_in_the_middle_of_a_file_is_told_and_what_follows_is_not_called_torn(tmp_path, monkeypatch, size):
+    place(tmp_path, sealed(1) + b"x" * size + b"\n" + sealed(2))
+    pread, failing = os.pread, [True]
+
+    def fail(fd, count, offset):
+        if failing and offset >= len(sealed(1)) + 5:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return pread(fd, min(count, max(len(sealed(1)) + 5 - offset, 1)) if failing else count, offset)
+
+    monkeypatch.setattr(os, "pread", fail)
+    damages = []
+    reader = FileReader(journal_files(tmp_path)[0], on_damage=damages.append)
+    assert [line.seq for line in reader.lines()] == [1]
+    assert [damage.reason for damage in damages] == ["unreadable: Stale file handle"]
+    failing.clear()
+    assert [line.seq for line in reader.lines()] == [2]
+    assert len(damages) == 2
+
+
 def test_a_file_that_fails_in_another_way_is_unreadable_and_the_next_is_read(tmp_path, monkeypatch):
     first = place(tmp_path, sealed(1))
     place(tmp_path, sealed(1), "b.000001.jsonl")

@@ -52,7 +52,7 @@ def words(text):
 
 SENSITIVE = words("""
     password Password PASSWORD pwd passwd passphrase user_password userPassword user[password] user.password
-    password[] password1 password_2 new-password passwordConfirmation pass pw pin PIN otp totp mfaCode cvv cvc2 cvv2
+    pin2 iban_2 password[] password1 password_2 new-password passwordConfirmation pass pw pin PIN otp totp mfaCode cvv cvc2 cvv2
     secret client_secret clientSecret secrets aws_secret_access_key awsAccessKeyId access_key accessKey secretKey
     api_key apikey apiKey api-key APIKey X-Api-Key x_api_key API_KEYS my.api.key token tokens access_token accessToken
     refresh_token id_token csrf_token csrfmiddlewaretoken XSRF-TOKEN _csrf auth authorization Authorization
@@ -317,7 +317,21 @@ def test_a_query_loses_its_secrets_and_keeps_its_form(raw, clean):
 @pytest.mark.parametrize(
     "raw",
     [
-        *("", "=", "&", ";", "&&a&&", "a", "a=", "token=", "token", "password=&token", "code=NL", "code=NL&postcode=1"),
+        *(
+            "",
+            "=",
+            "&",
+            ";",
+            "&&a&&",
+            "a",
+            "a=",
+            "token=",
+            "token",
+            "password=&token",
+            "token=;a=1",
+            "code=NL",
+            "code=NL&postcode=1",
+        ),
         *(
             "q=shoes&page=2&sort=price_asc",
             "q=red+shoes",

@@ -195,18 +195,16 @@ def test_sigterm_under_load_loses_nothing(shop: Shop):
     """The last test of every server: it is told to end while it works. Every whole answer has its event, once."""
     server = shop.server
     answered: list[str] = []
-    over = threading.Event()
 
     def visit() -> None:
-        for _ in range(500):
-            if over.is_set():
-                return
+        for number in range(500):
+            target, body = (("/list", b"hello"), ("/stream", b"".join(CHUNKS)))[number % 2]
             request_id = str(uuid.uuid4())
             try:
-                response = request(server.port, "GET", "/stream", {"X-Request-ID": request_id}, timeout_seconds=3)
+                response = request(server.port, "GET", target, {"X-Request-ID": request_id}, timeout_seconds=3)
             except (OSError, http.client.HTTPException):
                 return
-            if response.status == 200 and response.body == b"".join(CHUNKS):
+            if response.status == 200 and response.body == body and is_surely_whole(response, target):
                 answered.append(request_id)
 
     threads = [threading.Thread(target=visit) for _ in range(4)]
@@ -214,13 +212,20 @@ def test_sigterm_under_load_loses_nothing(shop: Shop):
         thread.start()
     poll(lambda: len(answered) >= 40 or not any(thread.is_alive() for thread in threads), "40 answers")
     server.stop()
-    over.set()
     for thread in threads:
         thread.join()
     ids = [event["request_id"] for event in journal_files.events(shop.audit)]
     assert len(answered) >= 40, server.output[-2000:]
     assert set(answered) <= set(ids)
     assert len(ids) == len(set(ids))
+
+
+def is_surely_whole(response: Response, target: str) -> bool:
+    """Whether the client can know that the answer was not cut.
+
+    A stream that ends with its connection (pyuwsgi) may have been cut after its last chunk, before its end.
+    """
+    return target == "/list" or bool(response.header("content-length") or response.header("transfer-encoding"))
 
 
 @pytest.mark.needs("nginx")

@@ -3,8 +3,10 @@
 from auditmw.asgi import ASGIAudit
 from auditmw.audit import Audit, Resolver, Service
 from auditmw.context import Context, annotate, current, identify, outgoing_headers, record
+from auditmw.head import ResponseHeaders
 from auditmw.identity import Identity, Pseudonyms
 from auditmw.logs import ContextFilter, add_context, get_logger, to_journal
+from auditmw.peer import Proxies
 from auditmw.reading import read
 from auditmw.redact import Redactor
 from auditmw.request import Request
@@ -18,10 +20,12 @@ __all__ = [
     "Context",
     "ContextFilter",
     "Identity",
+    "Proxies",
     "Pseudonyms",
     "Redactor",
     "Request",
     "Resolver",
+    "ResponseHeaders",
     "Served",
     "Service",
     "Shell",

@@ -15,7 +15,7 @@ from asgiref.sync import async_to_sync
 
 from auditmw import forks
 from auditmw.emitter import Emitter
-from auditmw.head import HeaderKinds, cgi_name
+from auditmw.head import ResponseHeaders, header_name
 from auditmw.health import Health
 from auditmw.identity import Identity, Pseudonyms, key_file
 from auditmw.journal import Journal, StreamJournal
@@ -27,12 +27,7 @@ from auditmw.trace import Tracer
 
 Resolver = Callable[[Request], Identity | None] | Callable[[Request], Awaitable[Identity | None]]
 
-# Request headers with a field of their own in the event, and headers that are captured besides.
-_OWN_FIELDS = ("host", "user-agent", "referer", "content-type", "content-length")
-_CAPTURED_REQUEST = ("origin",)
-_CAPTURED_RESPONSE = ("location", "cache-control", "retry-after")
 _T = TypeVar("_T")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}\Z")  # RFC 9110 §5.1
 
 _audits: weakref.WeakSet[Audit] = weakref.WeakSet()
 
@@ -56,16 +51,12 @@ class Audit:
     `resolver`: ``Request -> Identity | None``, plain or ``async``; asked when the response starts, and again at the end
     when it had nothing to say. A plain one runs in the event loop under ASGI: it must not block.
     `trusted_proxies`: networks (CIDR) and ``"unix"``, whose word on traces and client addresses is believed and who get
-    the identity headers. `forwarded_header` names the one header they set: ``x-forwarded-for``, ``forwarded``,
-    ``x-real-ip`` or None. `hops` counts proxies instead of naming networks. `server_already_resolved` says that the
-    server itself (``uvicorn --proxy-headers``) has applied the header.
+    the identity headers; or `Proxies`, which also says which header they set.
     `exempt`: regular expressions searched in the path; errors (status >= 400) are recorded nevertheless, unless
     `exempt_errors`.
-    `user_header`, `session_header`, `request_id_header`: names of the response headers. `identify_to`: who gets the
-    first two: ``trusted`` peers, ``always`` everybody, or ``never`` anybody.
+    `headers`: names of the response headers, and who gets those with the identity.
     `capture_headers`: further request and response headers to write; denied ones (``authorization``, ...) are refused.
     `tracer`, `redactor`, `pseudonyms`: in place of the default ones.
-    `server_timing`: tell the client its trace in ``Server-Timing`` (W3C Trace Context level 2).
     `intent`: write a record before the application runs, so that a request whose process dies has an event too.
     `on_failure`: ``serve`` goes on and counts what is lost; ``refuse`` (which implies `intent`) answers 503 before the
     application runs when that record cannot be written.
@@ -81,43 +72,28 @@ class Audit:
         *,
         service: str | Service,
         resolver: Resolver | None = None,
-        trusted_proxies: Sequence[str] = DEFAULT_TRUSTED,
-        forwarded_header: Literal["x-forwarded-for", "forwarded", "x-real-ip"] | None = "x-forwarded-for",
-        hops: int | None = None,
-        server_already_resolved: bool = False,
+        trusted_proxies: Sequence[str] | Proxies = DEFAULT_TRUSTED,
         exempt: Iterable[str] = (),
         exempt_errors: bool = False,
-        user_header: str = "X-Userid",
-        session_header: str = "X-Sessionid",
-        request_id_header: str = "X-Request-ID",
-        identify_to: Literal["trusted", "always", "never"] = "trusted",
+        headers: ResponseHeaders | None = None,
         capture_headers: Iterable[str] = (),
         tracer: Tracer | None = None,
         redactor: Redactor | None = None,
         pseudonyms: Pseudonyms | None = None,
-        server_timing: bool = False,
         intent: bool = False,
         on_failure: Literal["serve", "refuse"] = "serve",
         durability: Literal["os", "disk"] = "os",
         rotate_bytes: int = 16 * 1024 * 1024,
         rotate_seconds: float = 3600.0,
     ) -> None:
-        self.journal, key = _open(
-            destination, _one_of("durability", durability, ("os", "disk")), rotate_bytes, rotate_seconds
-        )
-        self._health = health = Health()
-        described = _service(service)
-        self._emitter = emitter = Emitter(self.journal, health, described)
-        tracer = tracer or Tracer()
-        redactor = redactor or Redactor()
-        proxies = Proxies(
-            trusted_proxies, header=forwarded_header, hops=hops, server_already_resolved=server_already_resolved
-        )
-        extra = _captured(capture_headers, redactor)
-        asked, asked_async = _resolvers(resolver)
+        _one_of("durability", durability, ("os", "disk"))
         refuse = _one_of("on_failure", on_failure, ("serve", "refuse")) == "refuse"
-        captured = (*_CAPTURED_REQUEST, *extra)
-        user, session, request_id = (_header_name(name) for name in (user_header, session_header, request_id_header))
+        self.journal, key = _open(destination, durability, rotate_bytes, rotate_seconds)
+        self._health = Health()
+        self._emitter = Emitter(self.journal, self._health, described := _service(service))
+        tracer, redactor, headers = tracer or Tracer(), redactor or Redactor(), headers or ResponseHeaders()
+        proxies = trusted_proxies if isinstance(trusted_proxies, Proxies) else Proxies(trusted_proxies)
+        asked, asked_async = _resolvers(resolver)
         self.policy = Policy(
             service=described,
             tracer=tracer,
@@ -130,23 +106,15 @@ class Audit:
             exempt_errors=exempt_errors,
             intent=intent or refuse,
             refuse=refuse,
-            kinds=HeaderKinds(user, session, request_id, captured=(*_CAPTURED_RESPONSE, *extra)),
-            user_header=user_header,
-            session_header=session_header,
-            request_id_header=request_id_header,
-            identify_to=_one_of("identify_to", identify_to, ("trusted", "always", "never")),
-            server_timing=server_timing,
-            found_names=(*tracer.names, *((proxies.header,) if proxies.header else ())),
-            field_names=(*_OWN_FIELDS, *captured),
-            request_captured=tuple((cgi_name(name), name) for name in captured),
-            response_captured=frozenset((*_CAPTURED_RESPONSE, *extra)),
-            emit=emitter.emit,
-            commit=emitter.commit if durability == "disk" else None,
-            count=health.count,
+            headers=headers,
+            extra_headers=_captured(capture_headers, redactor),
+            emit=self._emitter.emit,
+            commit=self._emitter.commit if durability == "disk" else None,
+            count=self._health.count,
         )
         _audits.add(self)
-        forks.in_child(health.renew)
-        forks.in_child(emitter.renew_in_child)
+        forks.in_child(self._health.renew)
+        forks.in_child(self._emitter.renew_in_child)
 
     def health(self) -> dict[str, Any]:
         """How this process's part of the log is doing.
@@ -240,17 +208,11 @@ def _resolvers(
 def _captured(names: Iterable[str], redactor: Redactor) -> tuple[str, ...]:
     if isinstance(names, str):
         raise TypeError(f"expected a list of header names for capture_headers, not {names!r}; put it in a list")
-    captured = tuple(_header_name(name) for name in names)
+    captured = tuple(header_name(name) for name in names)
     for name in captured:
         if redactor.header(name):
             raise ValueError(f"expected headers without secrets in capture_headers, not {name!r}; it is never written")
     return captured
-
-
-def _header_name(name: str) -> str:
-    if not isinstance(name, str) or not _HEADER_NAME.match(name):
-        raise ValueError(f"expected the name of a header, not {name!r}; see RFC 9110 section 5.1")
-    return name.lower()
 
 
 def _one_of(option: str, value: _T, known: Sequence[_T]) -> _T:

@@ -105,6 +105,7 @@ class Exchange(Facts):
 
     def response_header(self, kind: int, name: str, value: str) -> bool:
         """Note one header of the response that `Policy.kinds` knows; False when it is not to be passed on."""
+        value = str(value)  # whatever an application puts there
         if kind == CONTENT_TYPE:
             self.content_type = value
         elif kind == CONTENT_LENGTH:
@@ -140,16 +141,17 @@ class Exchange(Facts):
             error = sys.exception()  # an error page is often made while its exception is being handled
             if isinstance(error, Exception):
                 self.failed(error, handled=True)
-        added = [] if self.has_request_id else [(policy.request_id_header, self.trace.request_id)]
+        headers = policy.headers
+        added = [] if self.has_request_id else [(headers.request_id, self.trace.request_id)]
         if policy.resolver is not None and self.identity is None:
             self.resolve()
         actor = self.actor or self.describe_actor()
-        if actor is not None and self._may_identify(policy.identify_to):
+        if actor is not None and self._may_identify(headers.identify_to):
             if actor.user_header is not None:
-                added.append((policy.user_header, actor.user_header))
+                added.append((headers.user, actor.user_header))
             if actor.session_header is not None:
-                added.append((policy.session_header, actor.session_header))
-        if policy.server_timing:
+                added.append((headers.session, actor.session_header))
+        if headers.server_timing:
             trace = self.trace
             added.append(("Server-Timing", f"trace;desc={traceparent(trace.trace_id, trace.span_id, trace.flags)}"))
         return added
@@ -201,7 +203,13 @@ class Exchange(Facts):
                 return
             if policy.resolver is not None and self.identity is None:
                 self.resolve()
-            policy.emit(self.compose(time.time_ns(), time.perf_counter_ns() - self.started_ns))
+            now_ns, duration_ns = time.time_ns(), time.perf_counter_ns() - self.started_ns
+            try:
+                event = self.compose(now_ns, duration_ns)
+            except Exception as error:  # whatever it was, the request has its event
+                policy.count("degraded", error)
+                event = self.compose_least(now_ns, duration_ns)
+            policy.emit(event)
         except Exception as error:
             policy.count("lost", error)
 

@@ -102,6 +102,27 @@ class Facts:
             self._annotate(event)
         return event if self.notes is None else self.notes.written_into(event)
 
+    def compose_least(self, now_ns: int, duration_ns: int) -> Event:
+        """The event of this request when it cannot be composed: what auditmw itself knows."""
+        trace = self.trace
+        return {
+            "schema": SCHEMA,
+            "id": self.id or new_id(now_ns),
+            "timestamp": timestamp(now_ns),
+            "duration_ns": duration_ns,
+            "event": self.event,
+            "level": "error",
+            "severity": SEVERITY["error"],
+            "outcome": {"result": "unknown", "reason": "not_composable"},
+            "trace": {"trace_id": trace.trace_id, "span_id": trace.span_id, "flags": trace.flags},
+            "request_id": trace.request_id,
+            "client": {"peer_address": self.peer},
+            "http": {},
+            "service": self.policy.service,
+            "source": _SOURCES[self.protocol],
+            "meta": {"truncated": ["/http", "/url"]},
+        }
+
     def add_context(self, event: Event) -> None:
         """Add what this request's event shares with every event that the application records while it runs."""
         trace_id, span_id, parent_id, flags, state, origin, remote, request_id, correlation_id = self.trace
@@ -263,7 +284,7 @@ class Facts:
         return request
 
     def _response(self) -> dict[str, Any]:
-        response: dict[str, Any] = {"status_code": self.status}
+        response: dict[str, Any] = {"status_code": self.status} if 0 < self.status <= 999 else {}
         if self.body_bytes is not None:
             response["body_size"] = 0 if self.has_no_body() else self.body_bytes
         content_type = self.content_type

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Literal
 from urllib.parse import quote
 
 OTHER, USER, SESSION, REQUEST_ID, CONTENT_TYPE, CONTENT_LENGTH, CACHE_CONTROL, CAPTURED = range(8)
@@ -12,7 +14,31 @@ OTHER, USER, SESSION, REQUEST_ID, CONTENT_TYPE, CONTENT_LENGTH, CACHE_CONTROL, C
 _MEMO_SIZE = 4_096
 _REASONS = {str(status.value): status.phrase for status in HTTPStatus}
 _PATH_SAFE = " /:@!$&'()*+,;=~-._%?#[]|^`{}<>\"\\"
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}\Z")
 _PORT = re.compile(r":([0-9]{1,5})\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseHeaders:
+    """The headers that auditmw adds to responses.
+
+    `user`, `session`, `request_id`: their names. `identify_to`: who gets the first two: ``trusted`` peers, ``always``
+    everybody, or ``never`` anybody. `server_timing`: tell the client its trace (W3C Trace Context level 2).
+
+    Raises ValueError for what is no header name (RFC 9110 §5.1) and for an unknown `identify_to`.
+    """
+
+    user: str = "X-Userid"
+    session: str = "X-Sessionid"
+    request_id: str = "X-Request-ID"
+    identify_to: Literal["trusted", "always", "never"] = "trusted"
+    server_timing: bool = False
+
+    def __post_init__(self) -> None:
+        for name in (self.user, self.session, self.request_id):
+            header_name(name)
+        if self.identify_to not in ("trusted", "always", "never"):
+            raise ValueError(f"expected identify_to to be 'trusted', 'always' or 'never', not {self.identify_to!r}")
 
 
 class HeaderKinds(dict[str | bytes, int]):
@@ -21,15 +47,15 @@ class HeaderKinds(dict[str | bytes, int]):
     ``_`` and ``-`` are the same in the identity headers, because several servers and proxies take one for the other.
     """
 
-    def __init__(self, user: str, session: str, request_id: str, captured: Iterable[str]) -> None:
+    def __init__(self, headers: ResponseHeaders, captured: Iterable[str]) -> None:
         super().__init__()
         self._known = {name.lower(): CAPTURED for name in captured} | {
             "content-type": CONTENT_TYPE,
             "content-length": CONTENT_LENGTH,
             "cache-control": CACHE_CONTROL,
-            request_id.lower(): REQUEST_ID,
-            user.lower().replace("_", "-"): USER,
-            session.lower().replace("_", "-"): SESSION,
+            headers.request_id.lower(): REQUEST_ID,
+            headers.user.lower().replace("_", "-"): USER,
+            headers.session.lower().replace("_", "-"): SESSION,
         }
 
     def __missing__(self, name: str | bytes) -> int:
@@ -40,6 +66,13 @@ class HeaderKinds(dict[str | bytes, int]):
         if len(self) < _MEMO_SIZE:
             self[name] = kind
         return kind
+
+
+def header_name(name: str) -> str:
+    """The name in lower case; ValueError when it is none (RFC 9110 §5.1)."""
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise ValueError(f"expected the name of a header, not {name!r}; see RFC 9110 section 5.1")
+    return name.lower()
 
 
 def cgi_name(name: str) -> str:

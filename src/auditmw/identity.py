@@ -24,8 +24,7 @@ _TYPES = ("user", "service", "system", "anonymous", "unknown")
 _LONGEST_TEXT = 1024  # characters: the schema's limit of a short string
 _LONGEST_HEADER = 256  # bytes: nginx answers 502 where the header block outgrows its proxy_buffer_size of 4 or 8 kB
 _MOST_ROLES = 128  # the schema's limit
-_NO_ROLES = ()
-_MOST_REMEMBERED = 4096  # pseudonyms of each kind
+_MOST_REMEMBERED = 4096  # pseudonyms of each kind, and identities
 
 _SAFE = "-._~@:+=/"  # beside letters and digits: what e-mail addresses, tokens and base64 are made of
 _AS_IT_IS = re.compile(r"[A-Za-z0-9._~@:+=/-]{2,256}").fullmatch
@@ -33,9 +32,7 @@ _KEY_ID = re.compile(r"[A-Za-z0-9_]{1,16}")
 _SHORTEST_KEY = 32  # bytes: the output of SHA-256 (RFC 2104 §3)
 _KEY_TEXT = re.compile(rb"(?:[0-9A-Fa-f]{2}){32,}")
 _UNIT = "\x1f"
-
-_STR = frozenset({str})
-_PLAIN_TYPES = frozenset({str, type(None), bool, tuple})
+_STR, _PLAIN_TYPES = frozenset({str}), frozenset({str, type(None), bool, tuple})
 
 
 class Identity(NamedTuple):
@@ -55,7 +52,7 @@ class Identity(NamedTuple):
     authenticated: bool | None = None
     provider: str | None = None
     realm: str | None = None
-    roles: Sequence[str] = _NO_ROLES
+    roles: Sequence[str] = ()
     on_behalf_of: str | None = None
     previous_session: str | None = None
 
@@ -80,9 +77,8 @@ class Pseudonyms:
     ``ip="prefix"`` keeps the network (/24, /48) of an address.
 
     A pseudonym is ``u1.<kid>.<26 of base32>``, the first 128 bits of HMAC-SHA256 (RFC 2104) over domain, tenant and
-    value. A new key id makes new pseudonyms; destroying a key makes its pseudonyms anonymous.
-
-    Raises ValueError for a key of less than 32 bytes, ValueError or TypeError for arguments that cannot be meant.
+    value. A new key id makes new pseudonyms; destroying a key makes its pseudonyms anonymous. Raises ValueError for a
+    key of less than 32 bytes, ValueError or TypeError for arguments that cannot be meant.
     """
 
     def __init__(
@@ -204,9 +200,10 @@ def _known(identity: Identity, pseudonyms: Pseudonyms) -> Actor:
     actor = pseudonyms.described.get(identity)
     if actor is None:
         actor = _Description(pseudonyms).of(identity)
-        if len(pseudonyms.described) >= _MOST_REMEMBERED:
-            pseudonyms.described.clear()
-        if not actor.problems:  # a key that could not be had may come back
+        size = sum(len(part) for part in identity if type(part) is str)
+        if not actor.problems and size <= _LONGEST_TEXT:  # a key that could not be had may come back
+            if len(pseudonyms.described) >= _MOST_REMEMBERED:
+                pseudonyms.described.clear()
             pseudonyms.described[identity] = actor
     return actor
 
@@ -229,33 +226,19 @@ class _Description:
             actor["id"] = user
         actor["type"] = kind = self.kind(identity.type, user)
         authenticated: object = identity.authenticated
-        if authenticated is None:
-            authenticated = False if kind == "anonymous" else None
-        elif not isinstance(authenticated, bool):
+        if isinstance(authenticated, bool) or (authenticated is None and kind == "anonymous"):
+            actor["authenticated"] = bool(authenticated)
+        elif authenticated is not None:
             self.problems.append(f"authenticated: expected a bool, not {type(authenticated).__name__}")
-            authenticated = None
-        if authenticated is not None:
-            actor["authenticated"] = authenticated
-        # A chain of `is`: nothing of these is compared, because a lazy object would be loaded by it.
-        if not (
-            identity.name is identity.email is identity.provider is identity.realm is identity.on_behalf_of is None
-        ):
-            self.add_texts(identity, actor)
-        if identity.roles is not _NO_ROLES and (roles := self.roles(identity.roles)):
+        self.add_texts(identity, actor)
+        if roles := self.roles(identity.roles):
             actor["roles"] = roles
-        session: dict[str, str] = {}
-        hidden = known.hash_session, known.session
-        current, session_header = self.identifier("session", identity.session, "/session/id", *hidden)
-        if current is not None:
-            session["id"] = current
-        if identity.previous_session is not None:
-            previous, _ = self.identifier(
-                "previous_session", identity.previous_session, "/session/previous_id", *hidden
-            )
-            if previous is not None:
-                session["previous_id"] = previous
-        problems = tuple(dict.fromkeys(self.problems)) if self.problems else ()
-        return Actor(actor, session or None, user_header, session_header, self.pseudonymised, problems)
+        hide, hashed, before = known.hash_session, known.session, identity.previous_session
+        session, session_header = self.identifier("session", identity.session, "/session/id", hide, hashed)
+        previous, _ = self.identifier("previous_session", before, "/session/previous_id", hide, hashed)
+        sessions = {name: text for name, text in (("id", session), ("previous_id", previous)) if text is not None}
+        problems = tuple(dict.fromkeys(self.problems))
+        return Actor(actor, sessions or None, user_header, session_header, self.pseudonymised, problems)
 
     def identifier(
         self, name: str, value: object, pointer: str, hide: bool, pseudonym_of: Callable[[str], str]

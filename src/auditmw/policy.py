@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from auditmw.event import Event, wire_text
-from auditmw.head import HeaderKinds
+from auditmw.head import HeaderKinds, ResponseHeaders, cgi_name
 from auditmw.identity import Identity, Pseudonyms
 from auditmw.peer import Proxies
 from auditmw.redact import Redactor
 from auditmw.request import Request
 from auditmw.trace import Tracer
 
+# Request headers with a field of their own in the event, and headers that are captured besides.
+_OWN_FIELDS = ("host", "user-agent", "referer", "content-type", "content-length")
+_CAPTURED_REQUEST = ("origin",)
+_CAPTURED_RESPONSE = ("location", "cache-control", "retry-after")
 _MEMO_SIZE = 4_096
 _MEMO_LONGEST = 512  # characters; what is longer hardly comes again
 
@@ -58,24 +62,34 @@ class Policy:
     exempt_errors: bool
     intent: bool
     refuse: bool
-    kinds: HeaderKinds
-    user_header: str
-    session_header: str
-    request_id_header: str
-    identify_to: str  # "trusted", "always" or "never"
-    server_timing: bool
-    found_names: tuple[str, ...]  # the request headers that tell the trace and the client, lower-case
-    field_names: tuple[str, ...]  # the other request headers that are written
-    request_captured: tuple[tuple[str, str], ...]  # (CGI name, name) of request headers without a field of their own
-    response_captured: frozenset[str]
+    headers: ResponseHeaders
+    extra_headers: tuple[str, ...]  # further request and response headers that are written, lower-case
     emit: Callable[[Event], bool]  # False: the event is lost, and counted
     commit: Callable[[], None] | None  # durability="disk": returns when all that was emitted is on stable storage
     count: Callable[..., None]  # (kind, exception or text)
+    found_names: tuple[str, ...] = field(init=False)  # the request headers that tell the trace and the client
+    field_names: tuple[str, ...] = field(init=False)  # the other request headers that are written
+    request_captured: tuple[tuple[str, str], ...] = field(
+        init=False
+    )  # those without a field of their own: CGI name, name
+    response_captured: frozenset[str] = field(init=False)
+    kinds: HeaderKinds = field(init=False)
     texts: Remembered = field(init=False)  # header values
 
     def __post_init__(self) -> None:
+        captured = (*_CAPTURED_REQUEST, *self.extra_headers)
+        response = frozenset((*_CAPTURED_RESPONSE, *self.extra_headers))
+        forwarded = (self.proxies.header,) if self.proxies.header else ()
         clean = self.redactor.url
-        object.__setattr__(self, "texts", Remembered(lambda raw: _written(clean, *wire_text(raw))))
+        for name, value in {
+            "found_names": (*self.tracer.names, *forwarded),
+            "field_names": (*_OWN_FIELDS, *captured),
+            "request_captured": tuple((cgi_name(name), name) for name in captured),
+            "response_captured": response,
+            "kinds": HeaderKinds(self.headers, response),
+            "texts": Remembered(lambda raw: _written(clean, *wire_text(raw))),
+        }.items():
+            object.__setattr__(self, name, value)  # the instance is frozen
 
 
 def _written(clean: Callable[[str], str], text: str, escaped: bool) -> str | Changed:

@@ -11,8 +11,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import TYPE_CHECKING, Any, cast
 
 from auditmw.context import current_exchange
 from auditmw.exchange import Exchange
@@ -78,7 +78,7 @@ class WSGIAudit:
                 return _whole(exchange, result)
             if wrapper is not None and _is_file(wrapper, result):
                 return _file(exchange, result)
-            return _SizedBody(exchange, result) if hasattr(result, "__len__") else Body(exchange, result)
+            return _SizedBody(exchange, result) if isinstance(result, Sized) else Body(exchange, result)
         except BaseException as error:
             exchange.failed(error)
             _finish(exchange)
@@ -155,9 +155,9 @@ class _StartResponse:
             for header in headers:
                 kind = kinds[header[0]]
                 if kind == CONTENT_TYPE:
-                    exchange.content_type = header[1]
+                    exchange.content_type = str(header[1])
                 elif kind == CONTENT_LENGTH:
-                    exchange.content_length = header[1]
+                    exchange.content_length = str(header[1])
                 elif kind != OTHER and not exchange.response_header(kind, header[0], header[1]):
                     continue
                 answered.append(header)
@@ -251,10 +251,14 @@ class Body:
 class _SizedBody(Body):
     """A body that tells its number of chunks, from which servers make a Content-Length (PEP 3333)."""
 
-    __slots__ = ()
+    __slots__ = ("_sized",)
+
+    def __init__(self, exchange: Exchange, result: Sized) -> None:
+        super().__init__(exchange, cast("Iterable[bytes]", result))
+        self._sized = result
 
     def __len__(self) -> int:
-        return len(self._result)  # type: ignore[arg-type]  # it has one, or this class would not be used
+        return len(self._sized)
 
 
 class _FileWrapper:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import json
@@ -24,8 +25,8 @@ from typing import Any
 from auditmw.journal.frame import open_line
 from auditmw.journal.intents import Event, cut_off, is_pending, may_be_pending
 from auditmw.journal.layout import dead_writers, journal_files, writer_of
-from auditmw.journal.rawfile import open_to_read, read_at
-from auditmw.journal.reader import Damage, FileReader, Line, OnDamage, damage_handler, ignore
+from auditmw.journal.rawfile import UnreadableError, open_to_read, read_at
+from auditmw.journal.reader import UNREADABLE, Damage, FileReader, Line, OnDamage, damage_handler, ignore
 
 NOT_JSON = "not JSON"
 
@@ -113,12 +114,21 @@ class _Merge:
         try:
             offsets, lengths, cut = self._index(number)
             for offset, length in zip(offsets, lengths, strict=True):
-                opened = open_line(read_at(fd, length, offset))
-                event = opened and parse(Line(file, offset, *opened), length, self._loads, self._on_damage)
-                if opened and event is not None:
-                    yield time_of(event), opened[1], cut_off(event) if offset in cut else event
+                line = self._read_back(fd, file, offset, length)
+                event = line and parse(line, length, self._loads, self._on_damage)
+                if line and event is not None:
+                    yield time_of(event), line.body, cut_off(event) if offset in cut else event
         finally:
             os.close(fd)
+
+    def _read_back(self, fd: int, file: Path, offset: int, length: int) -> Line | None:
+        opened = None
+        with contextlib.suppress(UnreadableError):
+            opened = open_line(read_at(fd, length, offset))
+        if opened is None:  # it was sound a moment ago, when the index was made
+            self._on_damage(Damage(file, offset, length, UNREADABLE))
+            return None
+        return Line(file, offset, *opened)
 
     def _index(self, number: int) -> tuple[array[int], array[int], set[int]]:
         """Return the offsets and lengths of one file's lines in time order, and the offsets of cut-off intents."""

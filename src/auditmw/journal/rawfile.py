@@ -11,6 +11,10 @@ _PAGE_BYTES = 4096
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+class UnreadableError(OSError):
+    """A file could be opened, but its bytes not be read."""
+
+
 def open_to_read(file: Path) -> int:
     """Return a descriptor of a journal file; OSError when it is not a regular file that can be read."""
     fd = os.open(file, _READ)
@@ -21,12 +25,15 @@ def open_to_read(file: Path) -> int:
 
 
 def read_at(fd: int, count: int, position: int) -> bytes:
-    """Return at most `count` bytes from `position` on, none at the end; zeros for a page that cannot be read."""
+    """Return at most `count` bytes from `position` on, none at the end; zeros for a page that is bad on the disk.
+
+    Raises UnreadableError for any other failure.
+    """
     try:
         return os.pread(fd, count, position)
     except OSError as error:
         if error.errno != errno.EIO:
-            raise
+            raise UnreadableError(error.errno, error.strerror) from error
         # The kernel reads up to the bad page, and fails only when it is the first.
         return bytes(min(_PAGE_BYTES - position % _PAGE_BYTES, os.fstat(fd).st_size - position))
 

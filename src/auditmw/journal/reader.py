@@ -20,7 +20,7 @@ from auditmw.journal.frame import MAX_LINE_BYTES, open_line
 from auditmw.journal.layout import is_live, journal_files, writer_of
 from auditmw.journal.numbers import Gap, Numbers
 from auditmw.journal.quarantine import copy_aside
-from auditmw.journal.rawfile import CHUNK_BYTES, find_line_feed, open_to_read, read_at
+from auditmw.journal.rawfile import CHUNK_BYTES, UnreadableError, find_line_feed, open_to_read, read_at
 
 TORN_TAIL = "torn tail"
 BAD_CHECKSUM = "bad checksum"
@@ -103,6 +103,8 @@ class FileReader:
             return
         try:
             yield from self._split(fd)
+        except UnreadableError as error:
+            self._tell_unreadable(error)
         finally:
             os.close(fd)
 
@@ -117,14 +119,16 @@ class FileReader:
             size = os.fstat(fd).st_size
             start = max(0, size - self._max_line_bytes)
             # The last line of a live file may be under way; what a dead writer left incomplete stays incomplete.
-            self.offset = start + os.pread(fd, size - start, start).rfind(b"\n") + 1 if live else size
+            self.offset = start + read_at(fd, size - start, start).rfind(b"\n") + 1 if live else size
+        except UnreadableError as error:
+            self._tell_unreadable(error)
         finally:
             os.close(fd)
 
     def _split(self, fd: int) -> Iterator[Line]:
         rest, complete = b"", False  # complete: nobody wrote any more when the last bytes were read
         while True:
-            chunk = self._read(fd, self.offset + len(rest))
+            chunk = read_at(fd, CHUNK_BYTES, self.offset + len(rest))
             rest = yield from self._take(rest + chunk)
             at_end = not chunk
             if len(rest) > self._max_line_bytes:
@@ -137,7 +141,7 @@ class FileReader:
                 continue
             self._tell_bad()
             if rest and complete:
-                self._mark_bad(os.fstat(fd).st_size - self.offset, TORN_TAIL)
+                self._mark_bad(max(len(rest), os.fstat(fd).st_size - self.offset), TORN_TAIL)
                 self._tell_bad()
             return
 
@@ -178,14 +182,8 @@ class FileReader:
             (start, reason), self._bad = self._bad, None
             self._on_damage(Damage(self.file, start, self.offset - start, reason))
 
-    def _read(self, fd: int, position: int) -> bytes:
-        try:
-            return read_at(fd, CHUNK_BYTES, position)
-        except OSError as error:
-            self._tell_unreadable(error)
-            return b""
-
     def _tell_unreadable(self, error: OSError) -> None:
+        self._tell_bad()
         if not self._unreadable:  # once, however often somebody tries
             self._unreadable = True
             self._on_damage(Damage(self.file, self.offset, 0, f"{UNREADABLE}: {error.strerror}"))

@@ -55,7 +55,7 @@ def _doubled(doubled: Sequence[Event], requests: Sequence[Event]) -> Finding:
         f"in {len(doubled)} of the last {len(requests)} requests the server had put the client in place of the proxy "
         f"before auditmw saw it; {named} of them had a user, whom the proxy was not told",
         "start uvicorn with --no-proxy-headers, so that auditmw sees the proxy, trusts it and tells it the user; "
-        "Audit(..., server_already_resolved=True) records the client rightly, but the proxy gets no X-Userid",
+        "auditmw.Proxies(..., server_already_resolved=True) records the client rightly, but the proxy gets no X-Userid",
     )
 
 

@@ -1,0 +1,270 @@
+"""The request's context in ordinary logs, and loggers whose events are audit events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import CapturingLogger
+from werkzeug.test import create_environ
+
+import auditmw
+from auditmw.testing import Recorder, assert_valid
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    recorder = Recorder()
+    yield recorder
+    for event in recorder.events:
+        assert_valid(event)
+
+
+@pytest.fixture
+def audit(recorder: Recorder) -> auditmw.Audit:
+    return auditmw.Audit(recorder, service="shop")
+
+
+@pytest.fixture
+def in_a_request(audit: auditmw.Audit) -> Callable[[Callable[[], Any]], None]:
+    """Calls something inside of a request of alice's."""
+
+    def serve(call: Callable[[], Any]) -> None:
+        def app(environ: Any, start_response: Any) -> list[bytes]:
+            auditmw.identify("alice", session="s-1")
+            call()
+            start_response("200 OK", [])
+            return []
+
+        auditmw.WSGIAudit(app, audit)(create_environ("/") | {"REMOTE_ADDR": "127.0.0.1"}, lambda *head: None)
+
+    return serve
+
+
+def ids(event: dict[str, Any]) -> dict[str, str]:
+    return {
+        "trace_id": event["trace"]["trace_id"],
+        "request_id": event["request_id"],
+        "user_id": event["actor"]["id"],
+        "session_id": event["session"]["id"],
+    }
+
+
+# -------------------------------------------------------------------------------------------------------- ordinary logs
+
+
+@pytest.fixture
+def lines() -> list[Any]:
+    return []
+
+
+@pytest.fixture
+def log(lines: list[Any]) -> Any:
+    """A structlog logger with our processor, as an application configures one."""
+
+    def keep(logger: Any, method: str, line: dict[str, Any]) -> str:
+        lines.append(line)
+        return ""
+
+    return structlog.wrap_logger(CapturingLogger(), processors=[auditmw.add_context, keep])
+
+
+def test_a_structlog_line_carries_the_ids_of_the_event(in_a_request, recorder, log, lines):
+    in_a_request(lambda: log.info("working", item=7))
+    assert lines == [{"event": "working", "item": 7, **ids(recorder.one())}]
+
+
+def test_a_line_that_has_an_id_of_its_own_keeps_it(in_a_request, log, lines):
+    in_a_request(lambda: log.info("working", user_id="bob"))
+    assert lines[0]["user_id"] == "bob"
+
+
+def test_outside_of_a_request_a_line_stays_as_it_is(log, lines):
+    log.info("starting")
+    assert lines == [{"event": "starting"}]
+
+
+def test_nothing_of_a_request_is_left_for_the_next_line(in_a_request, log, lines):
+    in_a_request(lambda: None)
+    log.info("between")
+    assert lines == [{"event": "between"}]
+
+
+@pytest.fixture
+def stdlib(lines: list[Any]) -> Iterator[logging.Logger]:
+    """A standard logger whose handler has our filter."""
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    handler = Keep()
+    handler.addFilter(auditmw.ContextFilter())
+    handler.setFormatter(logging.Formatter("%(message)s %(trace_id)s %(request_id)s %(user_id)s %(session_id)s"))
+    logger = logging.getLogger("shop.orders")
+    logger.addHandler(handler)
+    logger.propagate = False
+    yield logger
+    logger.removeHandler(handler)
+
+
+def test_a_standard_log_line_carries_the_ids_of_the_event(in_a_request, recorder, stdlib, lines):
+    in_a_request(lambda: stdlib.warning("working"))
+    assert lines == [" ".join(["working", *ids(recorder.one()).values()])]
+
+
+def test_outside_of_a_request_a_standard_line_has_dashes(stdlib, lines):
+    stdlib.warning("starting")
+    assert lines == ["starting - - - -"]
+
+
+def test_a_standard_line_that_has_an_id_of_its_own_keeps_it(in_a_request, stdlib, lines):
+    in_a_request(lambda: stdlib.warning("working", extra={"user_id": "bob"}))
+    assert " bob " in lines[0]
+
+
+# ----------------------------------------------------------------------------------------------------------- get_logger
+
+
+def test_an_event_of_the_logger_is_an_audit_event_with_the_requests_context(in_a_request, recorder):
+    in_a_request(lambda: auditmw.get_logger().info("file_uploaded", file_size_bytes=5, content_type="text/plain"))
+    uploaded, request = recorder.events
+    assert uploaded["event"] == "file_uploaded"
+    assert uploaded["data"] == {"file_size_bytes": 5, "content_type": "text/plain"}
+    assert ids(uploaded) == ids(request)
+    assert uploaded["source"]["kind"] == "app"
+    assert uploaded["id"] != request["id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "level"),
+    [
+        ("debug", "debug"),
+        ("info", "info"),
+        ("warning", "warning"),
+        ("warn", "warning"),
+        ("error", "error"),
+        ("critical", "critical"),
+        ("fatal", "critical"),
+        ("exception", "error"),
+        ("msg", "info"),
+    ],
+)
+def test_the_method_is_the_level(in_a_request, recorder, method, level):
+    in_a_request(lambda: getattr(auditmw.get_logger(), method)("looked"))
+    assert recorder.events[0]["level"] == level
+
+
+def test_what_is_bound_to_the_logger_is_in_its_events(in_a_request, recorder):
+    in_a_request(lambda: auditmw.get_logger(shop="east").bind(till=3).info("sold", item=7))
+    assert recorder.events[0]["data"] == {"shop": "east", "till": 3, "item": 7}
+
+
+def test_names_of_the_event_are_fields_and_others_are_data(in_a_request, recorder):
+    target = {"type": "file", "name": "a.txt"}
+    in_a_request(lambda: auditmw.get_logger().info("file_deleted", target=target, message="gone", reason="user_asked"))
+    deleted = recorder.events[0]
+    assert (deleted["target"], deleted["message"], deleted["outcome"]["reason"]) == (target, "gone", "user_asked")
+    assert "data" not in deleted
+
+
+@pytest.mark.parametrize(
+    "text", ["User alice did something!", "Größe", "", "http_request", "a" * 200, "two\nlines", "\ud800", 7, None]
+)
+def test_text_that_is_no_event_name_is_the_message_of_a_log_event(in_a_request, recorder, text):
+    in_a_request(lambda: auditmw.get_logger().info(text))
+    logged = recorder.events[0]
+    assert logged["event"] == "log"
+    assert isinstance(logged["message"], str)
+    if text == "User alice did something!":
+        assert logged["message"] == text
+
+
+def log_and_raise(**how: Any) -> None:
+    try:
+        raise LookupError("no such file")
+    except LookupError as error:
+        given = {name: error if value == "the exception" else value for name, value in how.items()}
+        auditmw.get_logger().error("file_lost", **given)
+
+
+@pytest.mark.parametrize("exc_info", [True, "the exception"])
+def test_exc_info_is_the_error_of_the_event(in_a_request, recorder, exc_info):
+    in_a_request(lambda: log_and_raise(exc_info=exc_info))
+    lost = recorder.events[0]
+    assert (lost["error"]["type"], lost["error"]["message"]) == ("builtins.LookupError", "no such file")
+    assert 'raise LookupError("no such file")' in lost["error"]["stacktrace"]
+    assert lost["outcome"]["result"] == "failure"
+    assert "exc_info" not in lost.get("data", {})
+
+
+def test_a_triple_as_exc_info_is_the_error_too(in_a_request, recorder):
+    error = LookupError("no such file")
+    in_a_request(lambda: auditmw.get_logger().error("file_lost", exc_info=(LookupError, error, None)))
+    assert recorder.events[0]["error"]["message"] == "no such file"
+
+
+def test_exception_means_the_one_being_handled(in_a_request, recorder):
+    def fail() -> None:
+        try:
+            raise LookupError("no such file")
+        except LookupError:
+            auditmw.get_logger().exception("file_lost")
+
+    in_a_request(fail)
+    assert recorder.events[0]["error"]["message"] == "no such file"
+
+
+def test_exception_outside_of_a_handler_has_no_error(in_a_request, recorder):
+    in_a_request(lambda: auditmw.get_logger().exception("file_lost"))
+    assert "error" not in recorder.events[0]
+
+
+def test_secrets_are_not_written(in_a_request, recorder):
+    secret = "hunter2-hunter2"
+    log = auditmw.get_logger
+    in_a_request(lambda: log().info("signed_in", password=secret, form={"api_key": secret, "name": "alice"}))
+    signed_in = recorder.events[0]
+    assert secret not in str(recorder.events)
+    assert signed_in["data"]["form"]["name"] == "alice"
+    assert set(signed_in["meta"]["redacted"]) == {"/data/password", "/data/form/api_key"}
+
+
+def test_values_that_no_json_can_hold_are_written_as_well_as_they_can_be(in_a_request, recorder):
+    cycle: dict[str, Any] = {}
+    cycle["self"] = cycle
+    in_a_request(lambda: auditmw.get_logger().info("looked", cycle=cycle, big=2**100, thing=object(), raw=b"\xff"))
+    assert recorder.events[0]["event"] == "looked"
+    assert len(recorder.events) == 2
+
+
+def test_a_logger_outside_of_a_request_writes_to_the_only_audit(monkeypatch, audit, recorder):
+    monkeypatch.setattr("auditmw.context.only_audit", lambda: audit)
+    auditmw.get_logger().info("started", version=3)
+    started = recorder.one(event="started")
+    assert started["data"] == {"version": 3}
+    assert "request_id" not in started
+
+
+# ----------------------------------------------------------------------------------------------------------- to_journal
+
+
+def test_a_configured_structlog_writes_its_lines_as_events_too(in_a_request, recorder, lines):
+    def keep(logger: Any, method: str, line: dict[str, Any]) -> str:
+        lines.append(dict(line))
+        return ""
+
+    processors = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        auditmw.to_journal,
+        keep,
+    ]
+    log = structlog.wrap_logger(CapturingLogger(), processors=processors)
+    in_a_request(lambda: log.warning("stock_low", item=7))
+    event = recorder.events[0]
+    assert (event["event"], event["level"], event["data"]) == ("stock_low", "warning", {"item": 7})
+    assert (lines[0]["event"], lines[0]["item"], lines[0]["level"]) == ("stock_low", 7, "warning")
