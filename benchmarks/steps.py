@@ -12,6 +12,7 @@ import gc
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ WINDOWS = 48
 REPEATS = 7
 CALLS = worker.BATCH
 """Calls between two looks at the clock: few, so that the arguments are still in the processor's caches."""
+WARMING, COUNTED = 4096, 320
 
 Calls = Callable[[], list[tuple[Any, ...]]]
 
@@ -36,6 +38,7 @@ class Steps:
     def __init__(self, directory: Path) -> None:
         import auditmw
 
+        self.directory = directory
         self.audit = auditmw.Audit(directory / "steps", service="bench", resolver=variants.resolver())
         self.pool = traffic.heads()
         self.first = 0
@@ -56,13 +59,24 @@ class Steps:
         """Fresh scopes of this window."""
         return [traffic.scope(self.pool, number) for number in range(self.first, self.first + CALLS)]
 
-    def header(self, name: str) -> Calls:
-        """Return a maker of the values of one header, in the requests that have it, repeated to the full number."""
+    def picked(self, pick: Callable[[dict[str, Any]], tuple[Any, ...] | None]) -> Calls:
+        """Return a maker of what ``pick`` takes from fresh environs, those left out for which it returns None."""
 
         def calls() -> list[tuple[Any, ...]]:
-            return _full([(environ[name],) for environ in self.environs() if name in environ])
+            found: list[tuple[Any, ...]] = []
+            number = self.first
+            while len(found) < CALLS:
+                arguments = pick(traffic.environ(self.pool, number))
+                number += 1
+                if arguments is not None:
+                    found.append(arguments)
+            return found
 
         return calls
+
+    def header(self, name: str) -> Calls:
+        """Return a maker of the values of one environ variable, of the requests that have it."""
+        return self.picked(lambda environ: (environ[name],) if environ.get(name) else None)
 
     def exchanges(self) -> list[Any]:
         """Exchanges that were answered and wait for their end."""
@@ -94,15 +108,15 @@ class Steps:
         yield "event", "timestamp", event.timestamp, lambda: [(time.time_ns(),) for _ in range(CALLS)]
         yield "event", "new_id", event.new_id, lambda: [(time.time_ns() + n * 9_973,) for n in range(CALLS)]
         yield "trace", "begin, no header", policy.tracer.begin, lambda: [({}, True) for _ in range(CALLS)]
-        yield "trace", "begin, traceparent", policy.tracer.begin, self._traced("HTTP_TRACESTATE", wanted=False)
-        yield "trace", "begin, and tracestate", policy.tracer.begin, self._traced("HTTP_TRACESTATE", wanted=True)
+        yield "trace", "begin, traceparent", policy.tracer.begin, self._traced(state=False)
+        yield "trace", "begin, and tracestate", policy.tracer.begin, self._traced(state=True)
         yield "peer", "peer_address", peer.peer_address, self.header("REMOTE_ADDR")
         yield "peer", "trusts", policy.proxies.trusts, self.header("REMOTE_ADDR")
         yield "peer", "client, no header", policy.proxies.client, lambda: [("127.0.0.1", 4000, None)] * CALLS
         yield "peer", "client, seen before", policy.proxies.client, self._forwarded()
         yield "peer", "client, new", policy.proxies.client, self._strangers()
         yield "redact", "text (path)", policy.redactor.text, self.header("PATH_INFO")
-        yield "redact", "query", policy.redactor.query, self._queries()
+        yield "redact", "query", policy.redactor.query, self.header("QUERY_STRING")
         yield "redact", "url (referrer)", policy.redactor.url, self.header("HTTP_REFERER")
         yield "head", "split_status", head.split_status, lambda: [("200 OK",)] * CALLS
         yield "identity", "describe", identity.describe, self._identities(new=False)
@@ -117,20 +131,19 @@ class Steps:
         yield "journal", "append (seal and write)", self.audit.journal.append, self._bodies()
         yield "journal", "write of a line", self._write(), self._bodies()
 
-    def _traced(self, header: str, *, wanted: bool) -> Calls:
-        def calls() -> list[tuple[Any, ...]]:
-            found = []
-            for environ in self.environs():
-                if "HTTP_TRACEPARENT" in environ and (header in environ) is wanted:
-                    found.append({"traceparent": environ["HTTP_TRACEPARENT"]})
-                    if wanted:
-                        found[-1]["tracestate"] = environ[header]
-            return _full([(headers, True) for headers in found])
+    def _traced(self, *, state: bool) -> Calls:
+        def pick(environ: dict[str, Any]) -> tuple[Any, ...] | None:
+            if "HTTP_TRACEPARENT" not in environ or ("HTTP_TRACESTATE" in environ) is not state:
+                return None
+            headers = {"traceparent": environ["HTTP_TRACEPARENT"]}
+            if state:
+                headers["tracestate"] = environ["HTTP_TRACESTATE"]
+            return headers, True
 
-        return calls
+        return self.picked(pick)
 
     def _forwarded(self) -> Calls:
-        return lambda: [("127.0.0.1", 4000, environ["HTTP_X_FORWARDED_FOR"]) for environ in self.environs()]
+        return self.picked(lambda environ: ("127.0.0.1", 4000, environ["HTTP_X_FORWARDED_FOR"]))
 
     def _strangers(self) -> Calls:
         number = 0
@@ -142,9 +155,6 @@ class Steps:
             return [("127.0.0.1", 4000, address) for address in addresses]
 
         return calls
-
-    def _queries(self) -> Calls:
-        return lambda: _full([(query,) for environ in self.environs() if (query := environ["QUERY_STRING"])])
 
     def _identities(self, *, new: bool) -> Calls:
         from auditmw import Identity
@@ -165,8 +175,7 @@ class Steps:
         return lambda: [(encode(event), *more) for event in self.events()]
 
     def _write(self) -> Callable[[bytes], int]:
-        path = Path(self.audit.journal.stats()["file"]).with_suffix(".plain")
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        fd = os.open(self.directory / "plain.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
         return lambda line: os.write(fd, line)
 
 
@@ -176,10 +185,6 @@ def _compose(exchange: Any) -> Any:
 
 def _finish(exchange: Any) -> None:
     exchange.finish()
-
-
-def _full(calls: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    return (calls * (CALLS // len(calls) + 1))[:CALLS]
 
 
 def nanoseconds(steps: Steps, function: Callable[..., Any], calls: Calls) -> float:
@@ -192,6 +197,7 @@ def nanoseconds(steps: Steps, function: Callable[..., Any], calls: Calls) -> flo
 def _repeat(steps: Steps, function: Callable[..., Any], calls: Calls) -> int:
     clock = time.process_time_ns
     gc.collect()
+    worker.emptied(steps.directory)
     used = 0
     for _ in steps.windows():
         gc.disable()
@@ -227,6 +233,7 @@ def whole(steps: Steps) -> Iterator[tuple[str, str, float]]:
 async def _rounds(steps: Steps, serve: Any, app: Any, requests: Any) -> float:
     best = float("inf")
     for _ in range(REPEATS):
+        worker.emptied(steps.directory)
         used = 0
         for _ in steps.windows():
             used += await serve(app, requests())
@@ -234,10 +241,69 @@ async def _rounds(steps: Steps, serve: Any, app: Any, requests: Any) -> float:
     return best
 
 
+Function = tuple[str, str]  # its file's name and its own
+
+
+def instructions(steps: Steps, kind: str) -> tuple[Counter[Function], Counter[Function]]:
+    """Count calls and bytecode instructions of every Python function that takes part in ``COUNTED`` requests."""
+    serve, check, requests, app = (
+        (worker.wsgi_round, worker.check_wsgi, steps.environs, steps.wsgi)
+        if kind == "wsgi"
+        else (worker.asgi_round, worker.check_asgi, steps.scopes, steps.asgi)
+    )
+    calls: Counter[Function] = Counter()
+    executed: Counter[Function] = Counter()
+
+    def note(frame: Any, what: str, argument: Any) -> Any:
+        function = Path(frame.f_code.co_filename).name, frame.f_code.co_name
+        if what == "call":
+            calls[function] += 1
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        elif what == "opcode":
+            executed[function] += 1
+        return note
+
+    async def count() -> None:
+        for _ in range(WARMING // CALLS):  # whatever auditmw remembers, it knows by now
+            steps.first += CALLS
+            await check(app, requests())
+        for _ in range(COUNTED // CALLS):
+            steps.first += CALLS
+            waiting = requests()
+            sys.settrace(note)
+            await serve(app, waiting)
+            sys.settrace(None)
+
+    asyncio.run(count())
+    for counter in (calls, executed):
+        for function in [function for function in counter if function[0] in {"worker.py", "apps.py", "variants.py"}]:
+            del counter[function]
+    return calls, executed
+
+
+def print_instructions(steps: Steps, kind: str) -> None:
+    calls, executed = instructions(steps, kind)
+    print(f"| {kind} function | calls per request | instructions per request |\n|---|---:|---:|")
+    print(f"| all | {calls.total() / COUNTED:.1f} | {executed.total() / COUNTED:.0f} |")
+    for function, count in executed.most_common():
+        if count >= COUNTED:
+            print(f"| {': '.join(function)} | {calls[function] / COUNTED:.1f} | {count / COUNTED:.0f} |")
+
+
 def main() -> int:
-    argparse.ArgumentParser(prog="python -m benchmarks.steps", description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.steps", description=__doc__)
+    parser.add_argument(
+        "--instructions",
+        choices=("wsgi", "asgi"),
+        help="count Python calls and bytecode instructions per request instead of time: the same on a busy machine",
+    )
+    given = parser.parse_args()
     with environment.directory_on_disk() as directory:
         steps = Steps(directory)
+        if given.instructions:
+            print_instructions(steps, given.instructions)
+            print("\n" + "\n".join(environment.describe(("auditmw", "orjson"), directory)))
+            return 0
         asyncio.run(worker.check_wsgi(steps.wsgi, steps.environs()))
         print("| group | step | ns |\n|---|---|---:|")
         for group, name, function, calls in steps.all():

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+for name in ("flask", "waitress", "httpx"):
+    pytest.importorskip(name)
+
 from auditmw.cli.fileserver import create_app
 from journal_files import events
 from servers import request

@@ -8,13 +8,13 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.sync.client import connect
 
 import journal_files
 from servers import HOST, SERVERS, AppServer, Nginx, Response, free_ports, poll
@@ -92,6 +92,15 @@ def edge(root: Path, upstream: str, *arguments: str, before: str = "") -> Nginx:
     return Nginx(root, before.format(root=root) + printed(*given), port)
 
 
+@pytest.fixture(scope="module")
+def root() -> Iterator[Path]:
+    """A folder that nginx's workers can reach: under root they are another user, and pytest's folders are 0700."""
+    with tempfile.TemporaryDirectory(prefix="edge-") as folder:
+        path = Path(folder)
+        path.chmod(0o755)
+        yield path
+
+
 @pytest.fixture(
     scope="module",
     params=[
@@ -104,11 +113,10 @@ def edge(root: Path, upstream: str, *arguments: str, before: str = "") -> Nginx:
         for unix in (False, True)
     ],
 )
-def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+def behind(request: pytest.FixtureRequest, root: Path) -> Iterator[Behind]:
     name, unix = request.param
-    root = tmp_path_factory.mktemp("e")
-    for folder in (root, *root.parents[:2]):
-        folder.chmod(folder.stat().st_mode | 0o011)  # nginx's workers must reach the socket
+    root = root / f"{name}-{unix}"
+    root.mkdir()
     directory = root / "audit"
     with Upstream(name, root / "app", unix=unix, AUDIT_DIRECTORY=str(directory)) as server:
         (root / "app").chmod(0o755)
@@ -294,6 +302,8 @@ def test_only_websockets_are_upgraded(behind):
 
 @pytest.mark.needs("nginx", "uvicorn", "websockets")
 def test_a_websocket_passes_and_its_user_is_logged_and_hidden(tmp_path):
+    from websockets.sync.client import connect
+
     directory = tmp_path / "audit"
     with (
         Upstream("uvicorn-httptools", tmp_path / "app", AUDIT_DIRECTORY=str(directory)) as server,

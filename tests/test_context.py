@@ -209,7 +209,7 @@ def test_a_generator_that_stands_still_leaves_no_context_behind(audit):
     body.close()
 
 
-# -------------------------------------------------------------------------------------------------- current and outgoing
+# ------------------------------------------------------------------------------------------------- current and outgoing
 
 
 def test_current_has_the_ids_of_the_event(serve, recorder):
@@ -239,7 +239,7 @@ def test_a_request_inside_of_a_request_has_a_context_of_its_own(serve, recorder)
     assert (outermost["url"]["path"], outermost["actor"]["id"], outermost["message"]) == ("/outer", "outer", "outer")
 
 
-# -------------------------------------------------------------------------------------------------------------- identify
+# ------------------------------------------------------------------------------------------------------------- identify
 
 
 def test_identify_wins_over_the_resolver(recorder, serve):
@@ -269,7 +269,7 @@ def test_after_a_login_the_event_has_both_sessions(serve, recorder):
     assert not {"s-1", "s-2"} & set(session.values())
 
 
-# -------------------------------------------------------------------------------------------------------------- annotate
+# ------------------------------------------------------------------------------------------------------------- annotate
 
 
 def test_later_annotations_win_and_others_stay(serve, recorder):
@@ -306,7 +306,7 @@ def test_outside_of_a_request_annotations_and_identities_are_nobodys(audit, reco
     assert audit.health()["counts"] == {}
 
 
-# ---------------------------------------------------------------------------------------------------------------- record
+# --------------------------------------------------------------------------------------------------------------- record
 
 
 def test_a_record_outside_of_a_request_goes_to_the_named_audit(audit, recorder):

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import weakref
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -403,6 +404,21 @@ def test_resolve_always_saves_a_session_that_was_renewed_by_looking(configure, r
         assert serving("wsgi")("/whoami/", headers=renewed).body == b"alice"
 
 
+def test_a_session_that_looking_changed_stays_marked_as_looked_at(configure):
+    """Django before 5.2.9 adds Vary for the mark alone, and a response that sets a session's cookie has to vary."""
+    configure(resolve="always")
+
+    class User:
+        def __bool__(self) -> bool:
+            asked.session.modified = asked.session.accessed = True
+            return True
+
+    asked = RequestFactory().get("/")
+    asked.session, asked.user = SimpleNamespace(accessed=False, modified=False), User()
+    auditmw.contrib.django.AuditMiddleware(django_site.hello).process_view(asked, django_site.hello, [], {})
+    assert asked.session.accessed is True
+
+
 def test_the_field_that_identifies_users_can_be_chosen(configure, recorder):
     configure(user_field="username")
     serve = serving("wsgi")
@@ -424,7 +440,7 @@ def test_a_resolver_of_ones_own_is_asked_instead(configure, recorder):
     assert len(recorder.events) == len(SHELLS)
 
 
-# ---------------------------------------------------------------------------------------------- settings and test clients
+# -------------------------------------------------------------------------------------------- settings and test clients
 
 
 @pytest.mark.parametrize(

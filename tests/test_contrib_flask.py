@@ -145,14 +145,16 @@ def without_signature(headers: Any) -> list[tuple[str, str]]:
     return [(name, value.partition(".")[0] if name == "Set-Cookie" else value) for name, value in headers]
 
 
-# ----------------------------------------------------------------------------------------------------------- the adapter
+# ---------------------------------------------------------------------------------------------------------- the adapter
 
 
 def test_an_application_is_wrapped_once(recorder):
     app, audit = shop(), auditmw.Audit(recorder, service="shop")
     adapter = FlaskAudit(app, audit)
+    shell = app.wsgi_app
     adapter.init_app(app)
     FlaskAudit().init_app(app, audit)
+    assert app.wsgi_app is shell
     app.test_client().get("/items/7")
     assert len(recorder.events) == 1
 
@@ -173,7 +175,7 @@ def test_a_shell_around_the_application_keeps_the_event_one(app, recorder):
 
 
 def test_an_adapter_without_an_audit_says_what_it_wants():
-    with pytest.raises(TypeError, match="auditmw.Audit, not None"):
+    with pytest.raises(TypeError, match=r"auditmw\.Audit, not None"):
         FlaskAudit(shop())
 
 
@@ -190,7 +192,7 @@ def test_a_resolver_of_ones_own_is_asked_instead(recorder):
     assert recorder.one()["actor"]["id"] == "carol"
 
 
-# -------------------------------------------------------------------------------------------------------------- sessions
+# ------------------------------------------------------------------------------------------------------------- sessions
 
 
 def test_the_user_of_the_session_is_named_from_login_to_logout(app, recorder):
@@ -206,6 +208,21 @@ def test_only_a_view_that_looked_at_the_session_makes_the_response_vary(app):
     assert client.get("/items/7").headers.get("Vary") is None
     assert client.get("/recorded").headers.get("Vary") is None
     assert client.get("/me").headers["Vary"] == "Cookie"
+
+
+def test_a_session_that_marks_every_look_is_not_marked_by_ours(app, recorder):
+    """As Flask's own before 3.1.3."""
+
+    class Marking(SecureCookieSession):
+        def get(self, key: str, default: Any = None) -> Any:
+            self.accessed = True
+            return super().get(key, default)
+
+    app.session_interface.session_class = Marking
+    client = app.test_client()
+    client.get("/in/alice")
+    assert client.get("/recorded").headers.get("Vary") is None
+    assert recorder.events[-1]["actor"]["id"] == "alice"
 
 
 def test_the_session_is_saved_only_when_the_view_changed_it(app):
@@ -280,7 +297,7 @@ def test_a_session_that_cannot_be_read_is_the_views_to_find_out(app, recorder):
     assert app.extensions["auditmw"].health()["counts"]["resolver_errors"]
 
 
-# ----------------------------------------------------------------------------------------------------------- flask-login
+# ---------------------------------------------------------------------------------------------------------- flask-login
 
 
 @pytest.fixture

@@ -101,8 +101,9 @@ def test_a_trace_that_came_goes_on_with_its_state(get, sent):
 
 
 def test_what_the_caller_set_stays(get, sent):
+    came = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "vendor=1"}
     own = {"traceparent": "00-11111111111111111111111111111111-2222222222222222-00", "X-Request-ID": "mine"}
-    in_a_request(lambda: get(headers=own), tracestate="vendor=1")
+    in_a_request(lambda: get(headers=own), **came)
     assert {name: sent[0].headers[name] for name in own} == own
     assert "tracestate" not in sent[0].headers  # it belongs to the other trace
 

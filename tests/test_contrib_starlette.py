@@ -48,7 +48,7 @@ def wrap(request: pytest.FixtureRequest, recorder: Recorder) -> Any:
     return inside if request.param == "add_middleware" else lambda app: auditmw.ASGIAudit(app, audit)
 
 
-# ---------------------------------------------------------------------------------------------------------- applications
+# --------------------------------------------------------------------------------------------------------- applications
 
 
 async def item(request: Any) -> Any:

@@ -432,6 +432,10 @@ def test_a_pseudonym_is_the_keyed_hash_that_the_documentation_says():
     assert len(keyed.user("abc")) == len("u1.k1.") + 26
 
 
+def test_a_value_that_is_not_valid_unicode_has_a_pseudonym_too():
+    assert pseudonyms.user("\ud800") != pseudonyms.user("\ud801")
+
+
 def test_a_pseudonym_is_stable_and_differs_by_kind_key_key_id_and_tenant():
     same = {Pseudonyms(KEY).session("abc") for _ in range(3)} | {pseudonyms.session("abc")}
     assert len(same) == 1
@@ -471,6 +475,7 @@ def test_a_key_function_is_called_at_first_use_and_once():
         pytest.param({"key": KEY[:31]}, ValueError, "at least 32 bytes, not 31", id="short key"),
         pytest.param({"key": ""}, TypeError, "a key of type bytes, not str", id="str key"),
         pytest.param({"key": {"k1": b"short"}}, ValueError, "at least 32 bytes, not 5", id="short key in a mapping"),
+        pytest.param({"key": {"k1": KEY, "k0": b"short"}}, ValueError, "at least 32 bytes, not 5", id="short old key"),
         pytest.param({"key": {"a": KEY}}, ValueError, "one of the key ids 'a', not 'k1'", id="kid not in the mapping"),
         pytest.param({"key": KEY, "kid": "a.b"}, ValueError, r"kid to be a key id.*'a\.b'", id="kid with a dot"),
         pytest.param({"key": KEY, "kid": ""}, ValueError, "kid to be a key id", id="empty kid"),

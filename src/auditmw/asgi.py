@@ -195,7 +195,7 @@ class _Http:
             self.end()
             if policy.commit is not None:
                 return self._commit_and_send(message)
-        return self._send(message)
+        return self._pass(message)
 
     async def _pass(self, message: Message) -> None:
         try:
@@ -226,7 +226,7 @@ class _Http:
         commit = self.exchange.policy.commit
         if commit is not None:
             await in_a_thread(commit)
-        await self._send(message)
+        await self._pass(message)
 
 
 class _WebSocket:

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from auditmw import forks
 from auditmw.event import SEVERITY, new_id
-from auditmw.facts import Facts
+from auditmw.facts import Facts, tells_of_the_client
 from auditmw.head import CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, REQUEST_ID, SESSION, USER, shared_cache_may_keep
 from auditmw.identity import Identity
 from auditmw.peer import peer_address
@@ -186,7 +186,8 @@ class Exchange(Facts):
     def failed(self, error: BaseException, *, handled: bool = False) -> None:
         """Note the exception that ended the request, or that an error page answers; one that nobody handled wins."""
         if self.done:
-            if error is not self.error and isinstance(error, Exception):
+            gone = self.client_gone and tells_of_the_client(error)  # the last byte was not taken: no failure of the app
+            if error is not self.error and isinstance(error, Exception) and not gone:
                 self._record_late(error)
         elif self.error is None or (self.handled and not handled):
             self.error, self.handled = error, handled

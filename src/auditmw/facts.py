@@ -165,7 +165,7 @@ class Facts:
     def outcome(self) -> tuple[dict[str, str], str]:
         """The event's `outcome`, and its level."""
         status, error = self.status, self.error
-        if self.client_gone and (not isinstance(error, Exception) or _tells_of_the_client(error)):
+        if self.client_gone and (not isinstance(error, Exception) or tells_of_the_client(error)):
             return {"result": "unknown", "reason": "client_disconnected"}, "warning"
         if not self.complete:
             if isinstance(error, GeneratorExit):
@@ -367,6 +367,7 @@ def _is_cancellation(error: BaseException) -> bool:
     return "Cancel" in type(error).__name__
 
 
-def _tells_of_the_client(error: Exception) -> bool:
+def tells_of_the_client(error: BaseException) -> bool:
     """Whether the exception says no more than that the client went away, as servers and frameworks put it."""
-    return isinstance(error, OSError) or "Disconnect" in type(error).__name__
+    names_no_file = isinstance(error, OSError) and error.filename is None
+    return names_no_file or "Disconnect" in type(error).__name__

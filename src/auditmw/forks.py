@@ -7,10 +7,12 @@ A fork that Python makes runs the hooks of `os.register_at_fork`. One that a ser
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from types import MethodType
 
+_lock = threading.Lock()  # only held in a child that was just forked, so no child inherits it locked
 _renewals: list[Callable[[], Callable[[], object] | None]] = []
 process = os.getpid()  # the one that everything here belongs to
 
@@ -29,11 +31,14 @@ def in_child(renew: Callable[[], object]) -> None:
 def renew() -> None:
     """Renew everything in a process that was forked since `process` was set."""
     global process
-    process = os.getpid()
-    for renewal in tuple(_renewals):
-        part = renewal()
-        if part is not None:
-            part()
+    with _lock:
+        if process == os.getpid():  # another thread was first
+            return
+        for renewal in tuple(_renewals):
+            part = renewal()
+            if part is not None:
+                part()
+        process = os.getpid()
 
 
 os.register_at_fork(after_in_child=renew)

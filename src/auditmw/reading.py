@@ -14,9 +14,9 @@ from auditmw.journal import Damage, read_events
 def read(directory: str | os.PathLike[str], *, on_damage: Callable[[Damage], None] | None = None) -> Iterator[Event]:
     """The events of an audit directory, in time order, each once.
 
-    Damaged lines are left out, copied to ``DIR/quarantine`` and told to `on_damage`. A request whose process died has
-    the outcome ``unknown``, reason ``process_died``, where intent records are on. Raises FileNotFoundError when there is
-    no such directory.
+    Damaged lines are left out, copied to ``DIR/quarantine`` and told to `on_damage`. Where intent records are on, a
+    request whose process died has the outcome ``unknown``, reason ``process_died``. Raises FileNotFoundError when there
+    is no such directory.
     """
     if not os.path.isdir(directory):
         raise FileNotFoundError(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from werkzeug.http import parse_cookie
-
 
 class Seen(Protocol):
     """What a request is a view of."""
@@ -59,6 +57,8 @@ class Request:
     @property
     def cookies(self) -> Mapping[str, str]:
         """Cookie name to value (RFC 6265 §5.4)."""
+        from werkzeug.http import parse_cookie  # loads a server and a test client, which `import auditmw` need not
+
         return parse_cookie(self.headers.get("cookie"))
 
     @property
