@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import django
@@ -128,6 +129,11 @@ def recorded(request: Any) -> HttpResponse:
     return HttpResponse("shipped")
 
 
+def token(request: Any) -> HttpResponse:
+    request.user = SimpleNamespace(pk="owner of a token", is_authenticated=True)
+    return HttpResponse("hello")
+
+
 def boom(request: Any) -> HttpResponse:
     raise ValueError("kaboom")
 
@@ -228,6 +234,7 @@ urlpatterns = [
     path("logout/", log_out),
     path("named/", named),
     path("recorded/", recorded),
+    path("token/", token),
     path("boom/", boom),
     path("boom-async/", boom_async),
     path("forbidden/", forbidden),

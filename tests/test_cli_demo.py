@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-for name in ("flask", "waitress", "httpx"):
-    pytest.importorskip(name)
+pytest.importorskip("flask")
+pytest.importorskip("waitress")
+pytest.importorskip("httpx")
 
 from auditmw.cli.fileserver import create_app
 from journal_files import events

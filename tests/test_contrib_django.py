@@ -342,6 +342,12 @@ def test_a_user_asked_for_asynchronously_is_named(serve, recorder):
     assert recorder.one()["actor"] == {"id": alice(), "type": "user", "authenticated": True}
 
 
+def test_a_user_that_the_view_itself_sets_is_named(serve, recorder):
+    """As those do that authenticate late, from a token."""
+    serve("/token/")
+    assert recorder.one()["actor"] == {"id": "owner of a token", "type": "user", "authenticated": True}
+
+
 def test_whoever_logs_in_or_out_is_named(serve, recorder):
     jar = cookies(serve("/login/"))
     session = recorder.one()["session"]["id"]
@@ -405,7 +411,7 @@ def test_resolve_always_saves_a_session_that_was_renewed_by_looking(configure, r
 
 
 def test_a_session_that_looking_changed_stays_marked_as_looked_at(configure):
-    """Django before 5.2.9 adds Vary for the mark alone, and a response that sets a session's cookie has to vary."""
+    """Where Django adds Vary for the mark alone, the response that then sets a session's cookie would lack it."""
     configure(resolve="always")
 
     class User:

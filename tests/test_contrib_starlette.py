@@ -278,13 +278,13 @@ class Backend(AuthenticationBackend):
     ],
 )
 def test_the_user_of_authentication_middleware_is_named(wrap, recorder, sent, actor):
-    got = ask(wrap(shop(Middleware(AuthenticationMiddleware, Backend()))), "/me", headers=[("Authorization", sent)])
+    got = ask(wrap(shop(Middleware(AuthenticationMiddleware, backend=Backend()))), "/me", headers=[("Authorization", sent)])
     assert recorder.one()["actor"] == actor
     assert got.header("X-Userid") == actor.get("id")
 
 
 def test_the_user_of_the_session_is_named_and_nothing_varies(wrap, recorder):
-    app = wrap(shop(Middleware(SessionMiddleware, "only for tests")))
+    app = wrap(shop(Middleware(SessionMiddleware, secret_key="only for tests")))
     cookie = ask(app, "/in").header("Set-Cookie").partition(";")[0]
     got = ask(app, "/items/7", headers=[("Cookie", cookie)])
     assert [event["actor"]["id"] for event in recorder.events] == ["alice", "alice"]
@@ -307,7 +307,7 @@ def request_of(scope: Any) -> auditmw.Request:
 
 def test_the_shell_takes_a_resolver_where_the_audit_has_none(recorder):
     audit = auditmw.Audit(recorder, service="shop")
-    app = shop(Middleware(AuthenticationMiddleware, Backend()))
+    app = shop(Middleware(AuthenticationMiddleware, backend=Backend()))
     app.add_middleware(auditmw.ASGIAudit, audit=audit, resolver=resolve)
     ask(app, "/me", headers=[("Authorization", "simple")])
     assert recorder.one()["actor"]["id"] == "alice"

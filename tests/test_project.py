@@ -13,6 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from conftest import PROGRAMS
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -146,6 +148,11 @@ def test_a_python_without_ensurepip_is_told_its_package(x, monkeypatch):
 def test_missing_servers_are_named_by_their_packages(x, monkeypatch):
     monkeypatch.setattr(x.shutil, "which", lambda name, path=None: None)
     assert x.missing_servers() == ["nginx-light"]
+
+
+def test_the_tests_and_the_script_know_the_same_servers(x):
+    named = {server: f"apt-get install {package}" for server, package in x.SERVERS.items()}
+    assert named == PROGRAMS
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from asgi_driver import scope
 from werkzeug.test import create_environ
 
 import auditmw
+from asgi_driver import scope
 from auditmw.context import current_exchange
 from auditmw.testing import Recorder, assert_valid
 
@@ -212,6 +212,28 @@ def test_a_resolver_that_knew_nobody_is_asked_again_at_the_end(stream, recorder)
     known.append(auditmw.Identity("alice"))
     with pytest.raises(END):
         step()
+    assert recorder.one()["actor"]["id"] == "alice"
+
+
+def test_an_async_resolver_that_knew_nobody_is_asked_again_at_the_end(audit, recorder):
+    known: list[auditmw.Identity] = []
+
+    async def who(request: auditmw.Request) -> auditmw.Identity | None:
+        return known[0] if known else None
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"some"
+        known.append(auditmw.Identity("alice"))
+
+    async def handle() -> None:
+        served = begin(audit, blocking=False, resolver=who)
+        async with served:
+            await served.resolve()
+            served.start("200 OK", [])
+            body = served.stream_async(chunks())
+        assert [chunk async for chunk in body] == [b"some"]
+
+    asyncio.run(handle())
     assert recorder.one()["actor"]["id"] == "alice"
 
 

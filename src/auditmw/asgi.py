@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditmw.context import current_exchange
 from auditmw.exchange import Exchange
+from auditmw.routes import template
 from auditmw.head import cgi_name
 
 if TYPE_CHECKING:
@@ -182,8 +183,8 @@ class _Http:
     def end(self) -> None:
         """Write the event."""
         exchange = self.exchange
-        if exchange.route is None and "route" in exchange.carrier:
-            exchange.route = _route(exchange.carrier)
+        if exchange.route is None:
+            exchange.route = template(exchange.carrier)
         exchange.finish()
 
     def _end_and_send(self, message: Message) -> Awaitable[None]:
@@ -287,8 +288,8 @@ class _WebSocket:
         if exchange.status == 101:
             code = {} if self.close_code is None else {"close_code": self.close_code}
             exchange.data = {**(exchange.data or {}), "websocket": {**code, **self.counts}}
-        if exchange.route is None and "route" in exchange.carrier:
-            exchange.route = _route(exchange.carrier)
+        if exchange.route is None:
+            exchange.route = template(exchange.carrier)
         exchange.finish()
 
     def _closed(self, code: int) -> None:
@@ -337,23 +338,6 @@ def started(exchange: Exchange, message: Message, channel: _Http | _WebSocket) -
     except Exception as error:
         exchange.policy.count("internal_errors", error)
         return {**message, "headers": headers} if "headers" in message else message
-
-
-def _route(scope: Scope) -> str | None:
-    """The template of the route that Starlette or FastAPI put into the scope, below the path of what it is mounted on.
-
-    A router that FastAPI includes keeps its own routes; those with the prefix are in a context of FastAPI's own.
-    """
-    try:
-        route = scope["route"]
-        chosen = scope.get("fastapi", {}).get("effective_route_context")
-        path = chosen.path if chosen is not None and chosen.original_route is route else route.path
-        mounted = scope["root_path"][len(scope["app_root_path"]) :] if "app_root_path" in scope else ""
-        if mounted:  # a mount, which has no endpoint, is itself the end of that path
-            path = mounted + path if hasattr(route, "endpoint") else mounted
-    except Exception:  # another framework's idea of a route
-        return None
-    return path[:1024] if isinstance(path, str) else None
 
 
 async def _refuse(kind: str, send: Send) -> None:

@@ -14,17 +14,13 @@ from __future__ import annotations
 import inspect
 import sys
 import time
-from collections.abc import Callable, Mapping
-from os import getpid
 from typing import Any, cast
 
-from auditmw import forks
 from auditmw.event import SEVERITY, new_id
-from auditmw.facts import Facts, tells_of_the_client
+from auditmw.facts import Facts
 from auditmw.head import CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, REQUEST_ID, SESSION, USER, shared_cache_may_keep
 from auditmw.identity import Identity
-from auditmw.peer import peer_address
-from auditmw.policy import Policy
+from auditmw.outcome import tells_of_the_client
 from auditmw.record import application_event
 from auditmw.request import Request
 from auditmw.trace import is_token, traceparent
@@ -33,49 +29,7 @@ from auditmw.trace import is_token, traceparent
 class Exchange(Facts):
     """One request and its answer."""
 
-    done = False
-    has_request_id = False  # the application set the header itself
-    shared = False  # a shared cache may keep the response
-    _remaining_bytes = -1  # that the head still promises; below 0: it promised nothing
-
-    def __init__(
-        self,
-        policy: Policy,
-        protocol: str,
-        carrier: Any,
-        read_headers: Callable[[Any], dict[str, str]],
-        found: Mapping[Any, str],
-        fields: Mapping[str, Any],
-        method: str,
-        path: str,
-        query: str,
-        scheme: str,
-        version: str,
-        peer: object,
-        port: int | None,
-    ) -> None:
-        self.started_ns = time.perf_counter_ns()
-        if getpid() != forks.process:
-            forks.renew()
-        self.policy = policy
-        self.protocol = protocol
-        self.carrier = carrier
-        self.read_headers = read_headers
-        self.found = found
-        self.fields = fields
-        self.method = method
-        self.path = path
-        self.query = query
-        self.scheme = scheme
-        self.version = version
-        self.port = port
-        self.peer = address = peer_address(peer)
-        self.trusted = trusted = policy.proxies.trusts(address)
-        self.trace = policy.tracer.begin(found, trusted)
-        self.exempt = False
-        for pattern in policy.exempt:
-            if pattern.search(path[:2048]) is not None:
-                self.exempt = True
+    __slots__ = ()
 
     # -- told by the shell
 
@@ -136,7 +90,7 @@ class Exchange(Facts):
         """The headers to add, now that the response's own have been noted; asks a plain resolver who is calling."""
         policy = self.policy
         promised = self.promised_bytes()
-        self._remaining_bytes = -1 if promised is None else promised
+        self.remaining_bytes = -1 if promised is None else promised
         if self.status >= 500 and self.error is None:
             error = sys.exception()  # an error page is often made while its exception is being handled
             if isinstance(error, Exception):
@@ -160,22 +114,22 @@ class Exchange(Facts):
         """Add bytes of the body; True when they complete a response that promised its length."""
         if self.body_bytes is not None:
             self.body_bytes += size_bytes
-        if self._remaining_bytes < 0:
+        if self.remaining_bytes < 0:
             return False
-        self._remaining_bytes -= size_bytes
-        if self._remaining_bytes > 0:
+        self.remaining_bytes -= size_bytes
+        if self.remaining_bytes > 0:
             return False
-        self._remaining_bytes = 0
+        self.remaining_bytes = 0
         self.complete = True
         return not self.done
 
     def will_complete(self, size_bytes: int) -> bool:
         """Whether so many bytes more complete a response that promised its length."""
-        return 0 <= self._remaining_bytes <= size_bytes
+        return 0 <= self.remaining_bytes <= size_bytes
 
     def left(self) -> None:
         """The server let go of the body before its end: the client went away, unless nothing more was promised."""
-        self.complete = self._remaining_bytes == 0
+        self.complete = self.remaining_bytes == 0
         self.client_gone = not self.complete and self.status != 0
 
     def restart(self) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from os import getpid
 from typing import Any
 
+from auditmw import forks
 from auditmw.event import ACTIONS, SCHEMA, SEVERITY, SHORT, Event, Notes, new_id, timestamp, wire_text
 from auditmw.failure import describe_error
 from auditmw.head import safe_path, split_host
 from auditmw.identity import Actor, Identity, describe
-from auditmw.peer import Client
+from auditmw.outcome import SUCCESS, judge
+from auditmw.peer import Client, peer_address
 from auditmw.policy import Changed, Policy
 from auditmw.trace import Trace
 
@@ -20,20 +24,19 @@ _SOURCES: dict[str, dict[str, str]] = {name: {"kind": "middleware", "format": na
 _MEMO_SIZE = 4_096
 
 _NOTHING: dict[str, Any] = {}
-_SUCCESS = {"result": "success"}
 
 _hosts: dict[str, tuple[str, int | None]] = {}
 
 
 class Facts:
-    """Plain data of one request and its answer; the values here are those of a request of which nothing came yet."""
+    """Plain data of one request and its answer, at first of a request to which nothing came yet."""
 
     policy: Policy
     protocol: str  # "wsgi" or "asgi"
     carrier: Any
     read_headers: Callable[[Any], dict[str, str]]
     found: Mapping[Any, str]  # the request headers that tell the trace and the client, by lower-case name
-    fields: Mapping[str, Any]  # the other headers that are written, by CGI name (RFC 3875 §4.1.18), as WSGI has them
+    fields: Mapping[str, Any]  # the other request headers that are written, by CGI name (RFC 3875 §4.1.18)
     method: str
     path: str
     query: str
@@ -43,35 +46,75 @@ class Facts:
     port: int | None
     trusted: bool  # the peer is one of the trusted proxies
     trace: Trace
+    started_ns: int
+    exempt: bool
+    id: str | None  # only where an intent record made it known before the end
+    event: str
+    target: str | None  # the request-target as received, where path and query do not tell it
+    route: str | None
+    status: int  # 0: no response was started
+    reason: str | None  # where it is not the registered one
+    content_type: str | None
+    content_length: str | None
+    captured: dict[str, list[str]] | None
+    has_request_id: bool  # the application set the header itself
+    shared: bool  # a shared cache may keep the response
+    remaining_bytes: int  # of the body, that the head still promises; below 0: it promised nothing
+    body_bytes: int | None  # None: not known
+    received_bytes: int | None
+    complete: bool  # the response was handed over to its last byte
+    client_gone: bool
+    done: bool  # the event was written
+    error: BaseException | None
+    handled: bool  # an error page answered the error
+    identity: Identity | None
+    app_user: str | None  # X-Userid as the application set it
+    app_session: str | None
+    actor: Actor | None
+    annotations: dict[str, Any] | None
+    data: dict[str, Any] | None
+    notes: Notes | None
 
-    id: str | None = None  # only where an intent record made it known before the end
-    event = "http_request"
-    target: str | None = None  # the request-target as received, where path and query do not tell it
-    route: str | None = None
-    status = 0  # 0: no response was started
-    reason: str | None = None  # where it is not the registered one
-    content_type: str | None = None
-    content_length: str | None = None
-    captured: dict[str, list[str]] | None = None
-    body_bytes: int | None = 0  # None: not known
-    received_bytes: int | None = None
-    complete = False  # the response was handed over to its last byte
-    client_gone = False
-    error: BaseException | None = None
-    handled = False  # an error page answered the error
-    identity: Identity | None = None
-    app_user: str | None = None  # X-Userid as the application set it
-    app_session: str | None = None
-    actor: Actor | None = None
-    annotations: dict[str, Any] | None = None
-    data: dict[str, Any] | None = None
-    notes: Notes | None = None
+    # Slots, all set at once: attributes that a class holds a default for are several times as slow in CPython.
+    __slots__ = tuple(__annotations__)
+
+    def __init__(
+        self,
+        policy: Policy,
+        protocol: str,
+        carrier: Any,
+        read_headers: Callable[[Any], dict[str, str]],
+        found: Mapping[Any, str],
+        fields: Mapping[str, Any],
+        method: str,
+        path: str,
+        query: str,
+        scheme: str,
+        version: str,
+        peer: object,
+        port: int | None,
+    ) -> None:
+        self.started_ns = time.perf_counter_ns()
+        if getpid() != forks.process:
+            forks.renew()
+        self.policy, self.protocol, self.carrier, self.read_headers = policy, protocol, carrier, read_headers
+        self.found, self.fields, self.version, self.port = found, fields, version, port
+        self.method, self.path, self.query, self.scheme = method, path, query, scheme
+        self.peer = peer = peer_address(peer)
+        self.trusted = trusted = policy.proxies.trusts(peer)
+        self.trace = policy.tracer.begin(found, trusted)
+        self.event, self.status, self.body_bytes, self.remaining_bytes = "http_request", 0, 0, -1
+        self.exempt = policy.exempt != () and policy.exempts(path)
+        self.complete = self.client_gone = self.done = self.handled = self.shared = self.has_request_id = False
+        self.id = self.reason = self.content_type = self.content_length = self.captured = self.received_bytes = None
+        self.error = self.identity = self.app_user = self.app_session = self.actor = self.notes = None
+        self.route = self.target = self.annotations = self.data = None
 
     def compose(self, now_ns: int, duration_ns: int) -> Event:
         """The event of this request, ended at `now_ns` since the epoch after `duration_ns`."""
-        outcome, level = _SUCCESS, "info"
+        outcome, level = SUCCESS
         if self.status >= 400 or not self.complete or self.error is not None or self.client_gone:
-            outcome, level = self.outcome()
+            outcome, level = judge(self.status, self.complete, self.client_gone, self.error, self.handled)
         http = {"version": self.version, "request": self._request()}
         if self.status:
             http["response"] = self._response()
@@ -116,7 +159,6 @@ class Facts:
             "outcome": {"result": "unknown", "reason": "not_composable"},
             "trace": {"trace_id": trace.trace_id, "span_id": trace.span_id, "flags": trace.flags},
             "request_id": trace.request_id,
-            "client": {"peer_address": self.peer},
             "http": {},
             "service": self.policy.service,
             "source": _SOURCES[self.protocol],
@@ -161,24 +203,6 @@ class Facts:
         """Where the request came from, as far as trusted proxies tell."""
         proxies = self.policy.proxies
         return proxies.client(self.peer, self.port, self.found.get(proxies.header))
-
-    def outcome(self) -> tuple[dict[str, str], str]:
-        """The event's `outcome`, and its level."""
-        status, error = self.status, self.error
-        if self.client_gone and (not isinstance(error, Exception) or tells_of_the_client(error)):
-            return {"result": "unknown", "reason": "client_disconnected"}, "warning"
-        if not self.complete:
-            if isinstance(error, GeneratorExit):
-                return {"result": "unknown", "reason": "client_disconnected"}, "warning"
-            if error is None:
-                return {"result": "failure", "reason": "incomplete_response" if status else "no_response"}, "error"
-            if not isinstance(error, Exception):  # a cancelled task, a worker told to exit, a time-out of gevent
-                return {"result": "unknown", "reason": "cancelled" if _is_cancellation(error) else "aborted"}, "warning"
-        if error is not None and (status >= 500 or not self.handled):
-            return {"result": "failure", "reason": "exception"}, "error"
-        if status < 400:
-            return _SUCCESS, "info"
-        return {"result": "failure", "reason": f"http_{status}"}, "warning" if status < 500 else "error"
 
     def promised_bytes(self) -> int | None:
         """How long the body will be, where the response's head tells it (RFC 9110 §8.6)."""
@@ -360,14 +384,3 @@ def _split_host(value: str) -> tuple[str, int | None]:
         _hosts.clear()
     _hosts[value] = host = split_host(wire_text(value)[0])
     return host
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    """Of asyncio, trio or curio, none of which is imported here."""
-    return "Cancel" in type(error).__name__
-
-
-def tells_of_the_client(error: BaseException) -> bool:
-    """Whether the exception says no more than that the client went away, as servers and frameworks put it."""
-    names_no_file = isinstance(error, OSError) and error.filename is None
-    return names_no_file or "Disconnect" in type(error).__name__

@@ -91,6 +91,10 @@ class Policy:
         }.items():
             object.__setattr__(self, name, value)  # the instance is frozen
 
+    def exempts(self, path: str) -> bool:
+        """Whether requests of this path are not recorded unless they fail; looks at its first 2,048 characters."""
+        return any(pattern.search(path[:2048]) is not None for pattern in self.exempt)
+
 
 def _written(clean: Callable[[str], str], text: str, escaped: bool) -> str | Changed:
     safe = clean(text)

@@ -101,6 +101,8 @@ def application_event(
 class _Failing(Facts):
     """Just enough facts to describe a failure outside of a request's own event."""
 
+    __slots__ = ()
+
     def __init__(self, policy: Policy, notes: Notes | None) -> None:
         self.policy = policy
         self.notes = notes

@@ -78,7 +78,7 @@ class WSGIAudit:
                 return _whole(exchange, result)
             if wrapper is not None and _is_file(wrapper, result):
                 return _file(exchange, result)
-            return _SizedBody(exchange, result) if isinstance(result, Sized) else Body(exchange, result)
+            return _SizedBody(exchange, result) if hasattr(type(result), "__len__") else Body(exchange, result)
         except BaseException as error:
             exchange.failed(error)
             _finish(exchange)
@@ -253,9 +253,9 @@ class _SizedBody(Body):
 
     __slots__ = ("_sized",)
 
-    def __init__(self, exchange: Exchange, result: Sized) -> None:
-        super().__init__(exchange, cast("Iterable[bytes]", result))
-        self._sized = result
+    def __init__(self, exchange: Exchange, result: Iterable[bytes]) -> None:
+        super().__init__(exchange, result)
+        self._sized = cast("Sized", result)
 
     def __len__(self) -> int:
         return len(self._sized)
