@@ -161,6 +161,42 @@ journal.append(b'{"counts":[%s],"n":-1}' % b",".join(b"%d" % count for count in 
     assert len({writer_of(path) for path in list_files(tmp_path)}) == 31
 
 
+def test_a_child_of_a_fork_lets_go_of_a_file_that_a_thread_of_the_parent_syncs(tmp_path):
+    """The thread is not in the child, but its frames are, and what they refer to is never freed."""
+    run_script(
+        """
+import os, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from auditmw.journal import Journal
+journal = Journal(sys.argv[1], durability="disk")
+fdatasync, entered, done = os.fdatasync, threading.Event(), threading.Event()
+def slow(fd):
+    entered.set()
+    done.wait(30)
+    fdatasync(fd)
+os.fdatasync = slow
+journal.append(b'{"n":1}')
+thread = threading.Thread(target=journal.sync)
+thread.start()
+entered.wait(30)
+path = str(journal.path)
+child = os.fork()
+if not child:
+    os.fdatasync = fdatasync
+    assert path not in [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+    journal.append(b'{"n":2}')
+    journal.sync()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+done.set()
+thread.join()
+""",
+        tmp_path,
+        seconds=20,
+    )
+    assert sorted(numbers(tmp_path)) == [1, 2]
+
+
 def test_a_journal_that_was_not_used_before_the_fork_is_a_different_writer_in_every_child(tmp_path):
     """gunicorn --preload: the application, and the journal with it, is made in the master."""
     out = run_script(

@@ -56,7 +56,7 @@ def shape(damages):
 
 
 def test_files_come_by_writer_and_number_and_only_regular_ones(tmp_path):
-    names = ["a.000002.jsonl", "a.000010.jsonl", "a.1000000.jsonl", "b.000001.jsonl", "restored-a.1.jsonl"]
+    names = ["a.000002.jsonl", "a.999999.jsonl", "a.1000000.jsonl", "b.000001.jsonl", "restored-a.1.jsonl"]
     for name in reversed(names):
         place(tmp_path, sealed(1), name)
     folder = tmp_path / "journal"
@@ -340,8 +340,11 @@ def test_what_is_missing_is_what_was_never_seen(seqs):
 
 def test_a_forged_file_with_gaps_everywhere_does_not_fill_the_memory(tmp_path):
     place(tmp_path, sealed(*range(1, 10_000, 2)))
-    found, damages = read(tmp_path)
-    assert len(found) == 5000
+    damages = []
+    lines = read_lines(tmp_path, on_damage=damages.append)
+    held = [2 * index - 2 * len(damages) for index, _ in enumerate(lines)]
+    assert len(held) == 5000
+    assert max(held) <= 2002  # two numbers to a gap, and a thousand gaps at most
     assert len(damages) == 4999
     assert sum(damage.missing for damage in damages) == 4999
 
@@ -421,6 +424,23 @@ def test_only_writers_that_are_gone_are_dead(tmp_path):
     assert dead_writers(tmp_path) == {gone.writer}
     live.close()
     assert dead_writers(tmp_path) == {gone.writer, live.writer}
+
+
+def test_a_writer_that_locks_its_file_while_one_looks_is_not_dead(tmp_path, monkeypatch):
+    """It had created the file at the first look, but not locked it yet."""
+    place(tmp_path, sealed(1))
+    answers = iter([False, True])
+    monkeypatch.setattr("auditmw.journal.layout.is_live", lambda file: next(answers))
+    assert dead_writers(tmp_path) == frozenset()
+
+
+def test_a_writer_that_goes_on_to_its_next_file_while_one_looks_is_not_dead(tmp_path, monkeypatch):
+    place(tmp_path, sealed(1))
+    monkeypatch.setattr(
+        "auditmw.journal.layout.is_live",
+        lambda file: place(tmp_path, sealed(2), f"{WRITER}.000002.jsonl") is None,
+    )
+    assert dead_writers(tmp_path) == frozenset()
 
 
 def test_a_writer_whose_only_file_is_empty_is_about_to_begin(tmp_path):

@@ -301,16 +301,32 @@ def test_without_descriptors_for_a_new_file_the_old_one_is_used_on(tmp_path, mon
     for number in range(4):
         journal.append(body(number, 200))
     with monkeypatch.context() as patch:
-        patch.setattr(os, "open", lambda *args, **kwargs: (_ for _ in ()).throw(OSError(errno.EMFILE, "Too many")))
+        patch.setattr(os, "open", tried := Failing(os.open, range(100), error=errno.EMFILE))
         for number in range(4, 6):
-            journal.append(body(number, 200))
+            journal.append(body(number, 10))
+    assert tried.calls == 1  # the next time is an eighth of the file later
     assert len(list_files(tmp_path)) == 1
-    assert "Too many" in journal.stats()["last_error"]
+    assert "Too many open files" in journal.stats()["last_error"]
     for number in range(6, 10):
         journal.append(body(number, 200))
     assert len(list_files(tmp_path)) == 2
     assert [event["n"] for event in journal_files.events(tmp_path)] == list(range(10))
     assert journal.stats()["files_abandoned"] == 0
+    journal.close()
+
+
+def test_when_the_old_file_fails_too_the_event_is_lost_and_nothing_of_it_stays(tmp_path, monkeypatch):
+    journal = Journal(tmp_path, rotate_bytes=1)
+    journal.append(body(0, 200))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", Failing(os.open, range(100), error=errno.EMFILE))
+        patch.setattr(os, "write", Failing(os.write, [1], short=True))
+        with pytest.raises(JournalError, match="Too many open files"):
+            journal.append(body(1, 200))
+    assert "took only" in journal.stats()["last_error"]
+    journal.append(body(2, 200))
+    assert numbers(tmp_path) == [0, 2]
+    assert [event["n"] for event in journal_files.events(tmp_path)] == [0, 2]
     journal.close()
 
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from auditmw.context import current_exchange
 from auditmw.exchange import Exchange
-from auditmw.routes import template
 from auditmw.head import cgi_name
+from auditmw.routes import template
 
 if TYPE_CHECKING:
     from auditmw.audit import Audit, Resolver

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 _MAX_TEXT = 1_024  # the schema's limit
 
-# Where Starlette says the endpoint only: the templates of each router's endpoints, found once.
-_found: WeakKeyDictionary[Any, dict[Any, str]] = WeakKeyDictionary()
+# Where Starlette says the endpoint only: the router in which it was looked for last, and the template found there.
+_found: WeakKeyDictionary[Any, tuple[ref[Any], str]] = WeakKeyDictionary()
 
 
 def template(scope: MutableMapping[str, Any]) -> str | None:
@@ -29,7 +29,7 @@ def _chosen(scope: MutableMapping[str, Any]) -> Any:
     route = scope["route"]
     context = scope.get("fastapi", {}).get("effective_route_context")
     path = context.path if context is not None and context.original_route is route else route.path
-    mounted = scope["root_path"][len(scope["app_root_path"]) :] if "app_root_path" in scope else ""
+    mounted = _mounted_on(scope)
     if not mounted:
         return path
     return mounted + path if hasattr(route, "endpoint") else mounted  # a mount is itself the end of that path
@@ -38,19 +38,26 @@ def _chosen(scope: MutableMapping[str, Any]) -> Any:
 def _searched(scope: MutableMapping[str, Any]) -> str | None:
     """From ``scope["endpoint"]``: the only route to it, or the only one among several that fits the path."""
     router, endpoint = scope["router"], scope["endpoint"]
-    known = _found.setdefault(router, {})
-    if endpoint not in known:
-        routes = list(_routes_to(endpoint, router.routes, ""))
-        if len(routes) != 1:
-            path = scope["path"].removeprefix(scope.get("root_path", ""))
-            return next((full for full, route in routes if route.path_regex.match(path)), None)
-        known[endpoint] = routes[0][0]
-    return known[endpoint]
+    where, found = _found.get(endpoint, (None, None))
+    if where is not None and where() is router:
+        return found
+    routes = list(_routes_to(endpoint, router.routes, ""))
+    if len(routes) > 1:
+        depth, path = _mounted_on(scope).count("/"), scope["path"].removeprefix(scope["root_path"])
+        fits = (on + route.path for on, route in routes if on.count("/") == depth and route.path_regex.match(path))
+        return next(fits, None)
+    on, route = routes[0]
+    _found[endpoint] = ref(router), on + route.path
+    return _found[endpoint][1]
 
 
 def _routes_to(endpoint: Any, routes: Iterable[Any], mounted: str) -> Iterator[tuple[str, Any]]:
+    """The routes to an endpoint, each after the template of what it is mounted on."""
     for route in routes:
-        path = mounted + getattr(route, "path", "")
         if getattr(route, "endpoint", getattr(route, "app", None)) is endpoint:
-            yield path, route
-        yield from _routes_to(endpoint, getattr(route, "routes", None) or (), path)
+            yield mounted, route
+        yield from _routes_to(endpoint, getattr(route, "routes", None) or (), mounted + getattr(route, "path", ""))
+
+
+def _mounted_on(scope: MutableMapping[str, Any]) -> str:
+    return scope["root_path"][len(scope["app_root_path"]) :] if "app_root_path" in scope else ""

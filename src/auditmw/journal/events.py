@@ -171,8 +171,8 @@ class _Merge:
             if not unanswered or writer_of(file) != writer:
                 break
             for line in FileReader(file).lines():
-                ident, _, pending = self._look(line, 0, ignore)
-                if not pending and unanswered.pop(ident, None) is not None and not unanswered:
+                unanswered.pop(self._look(line, 0, ignore)[0], None)
+                if not unanswered:
                     break
         return set(unanswered.values())
 

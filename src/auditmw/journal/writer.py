@@ -90,7 +90,6 @@ class Journal:
         self._unsynced: list[bytes] = []  # the lines of rule 4
         self._unsynced_bytes = 0
         self._synced_seq = 0
-        self._syncing: LiveFile | None = None
         self._no_sync_until = _AT_ONCE
         self._counts = {"opened": 0, "rotated": 0, "abandoned": 0, "vanished": 0}
         self._last_error: JournalError | None = None
@@ -98,9 +97,7 @@ class Journal:
 
     def renew_in_child(self) -> None:
         """Start as a new writer in a forked child; the parent's file, lock and numbers stay the parent's."""
-        for file in (self._file, self._syncing):
-            if file is not None:
-                file.close()
+        self._close_file()
         self._begin()
 
     @property
@@ -161,8 +158,7 @@ class Journal:
             self.sync()
         finally:
             with self._lock:
-                self._dispose(self._file)
-                self._file, self._fd = None, _NO_FILE
+                self._close_file()
             if self._second is not None:
                 self._second.close()
 
@@ -257,7 +253,7 @@ class Journal:
         self._counts["opened"] += 1
         if old is not None:
             self._counts["rotated"] += old.sound
-            self._dispose(old)
+            old.close()
         self._opened_at = self._clock()
         self._upkeep_at = self._opened_at + _UPKEEP_SECONDS
         self._rotate_at = self._bytes + self._rotate_bytes
@@ -277,8 +273,9 @@ class Journal:
         self._rotate_at = self._bytes + len(line) + self._rotate_bytes // 8
         return True
 
-    def _dispose(self, file: LiveFile | None) -> None:
-        if file is not None and file is not self._syncing:  # else the thread that syncs it closes it
+    def _close_file(self) -> None:
+        file, self._file, self._fd = self._file, None, _NO_FILE
+        if file is not None:
             file.close()
 
     def _hold(self, line: bytes) -> None:
@@ -318,7 +315,7 @@ class Journal:
         full = self._is_full(self._clock())
         failure = self._fdatasync(file, alone=full)
         if file is not self._file or self._fd == _NO_FILE:
-            return True  # an append left the file meanwhile, so the lines go, or went, to the next one
+            return True  # somebody left or closed the file meanwhile, so the lines go, or went, to the next one
         if failure is not None:
             self._abandon(file, failure)
             return False
@@ -332,7 +329,6 @@ class Journal:
     def _fdatasync(self, file: LiveFile, *, alone: bool) -> OSError | None:
         """Sync the file while other threads append to it, or keep them waiting if `alone`."""
         lock, failure = self._lock, None
-        self._syncing = file
         if not alone:
             lock.release()
         try:
@@ -342,9 +338,6 @@ class Journal:
         finally:
             if not alone:
                 lock.acquire()
-            self._syncing = None
-            if file is not self._file:
-                file.close()
         return failure
 
     def _again(self) -> JournalError:
