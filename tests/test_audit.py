@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 import json
@@ -405,3 +406,26 @@ def test_a_journal_error_tells_path_and_reason(tmp_path):
     with pytest.raises(JournalError) as caught:
         audit.journal.append(b'{"a":1}')
     assert str(tmp_path / "file") in str(caught.value)
+
+
+def test_identify_without_a_session_keeps_the_one_that_an_async_resolver_knows():
+    async def who(request: auditmw.Request) -> auditmw.Identity:
+        return auditmw.Identity("from the cookie", session="s-1")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        auditmw.identify("from the view")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    async def send(message: Any) -> None:
+        heads.extend(message.get("headers", ()))
+
+    heads: list[Any] = []
+    stream = io.BytesIO()
+    audit = auditmw.Audit(stream, service="shop", resolver=who)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": ("127.0.0.1", 5)}
+    asyncio.run(auditmw.ASGIAudit(app, audit)(scope, None, send))  # type: ignore[arg-type]
+    (event,) = lines_of(stream)
+    assert event["actor"]["id"] == "from the view"
+    assert event["session"]["id"].startswith("s1.k1.")
+    assert dict(heads)[b"x-sessionid"].decode() == event["session"]["id"]

@@ -98,6 +98,12 @@ def test_any_order_in_the_files_comes_out_sorted_and_complete(tmp_path_factory, 
     assert found == sorted(expected)
 
 
+def test_a_file_is_opened_in_time_for_an_event_that_stands_behind_a_later_one(tmp_path):
+    place(tmp_path, [event("a100", 100), event("a50", 50), event("a200", 200)])
+    place(tmp_path, [event("b45", 45), event("b60", 60), event("b300", 300)], "b.000001.jsonl")
+    assert idents(tmp_path) == ["b45", "a50", "b60", "a100", "a200", "b300"]
+
+
 def test_an_event_far_behind_its_clock_comes_late_but_comes(tmp_path):
     place(tmp_path, [event("a", 1000), event("set back", 0)])
     place(tmp_path, [event("b", 100), event("c", 2000)], "b.000001.jsonl")
@@ -430,6 +436,17 @@ def test_a_follower_forgets_files_that_are_archived(tmp_path):
     assert len(follower._readers) == 1
     assert len(follower._numbers) == 1
     journal.close()
+
+
+def test_a_poll_without_news_opens_no_file(tmp_path, monkeypatch):
+    for number in range(5):
+        place(tmp_path, [event("a", number)], f"w{number}.000001.jsonl")
+    follower = Follower(tmp_path, from_start=True)
+    assert len(polled(follower)) == 5
+    opened, real = [], os.open
+    monkeypatch.setattr(os, "open", lambda *args, **kwargs: opened.append(args) or real(*args, **kwargs))
+    assert polled(follower) == []
+    assert opened == []
 
 
 def test_a_follower_waits_for_the_rest_of_a_line(tmp_path):

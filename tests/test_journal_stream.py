@@ -127,6 +127,8 @@ def test_a_pipe_that_is_full_for_a_moment_gets_every_line_whole(buffered):
         thread.start()
         for number in range(60):
             journal.append(body(number, 20_000))
+        total = sum(len(body(number, 20_000)) + 1 for number in range(60))
+        wait_until(lambda: sum(map(len, received)) == total)  # all was flushed, nothing waits for the stream to close
     thread.join(30)
     os.close(reading)
     assert b"".join(received) == b"".join(body(number, 20_000) + b"\n" for number in range(60))

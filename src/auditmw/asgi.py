@@ -159,7 +159,7 @@ class _Http:
         exchange = self.exchange
         kind = message["type"]
         if kind == "http.response.start":
-            if exchange.policy.async_resolver is not None and exchange.identity is None:
+            if exchange.must_ask():
                 return self._resolve_and_start(message)
             return self._start(message)
         more = True
@@ -190,7 +190,7 @@ class _Http:
     def _end_and_send(self, message: Message) -> Awaitable[None]:
         exchange = self.exchange
         policy = exchange.policy
-        if policy.async_resolver is not None and exchange.identity is None and not exchange.done:
+        if not exchange.done and exchange.must_ask():
             return self._resolve_and_end(message)
         if not exchange.done:
             self.end()

@@ -183,12 +183,17 @@ class Exchange(Facts):
             except Exception as error:
                 policy.count("resolver_errors", error)
 
+    def must_ask(self) -> bool:
+        """Whether an asynchronous resolver is to be asked: nobody is known, or whoever is known by no session."""
+        return self.policy.async_resolver is not None and (self.identity is None or self.session_wanted)
+
     async def resolve_async(self) -> None:
         """Ask an asynchronous resolver who is calling; only a cancellation passes."""
         policy = self.policy
         if policy.async_resolver is not None:
             try:
                 self._known_as(await policy.async_resolver(Request(self)))
+                self.session_wanted = False
             except Exception as error:
                 policy.count("resolver_errors", error)
 
@@ -205,6 +210,7 @@ class Exchange(Facts):
             known = self.identity
             if isinstance(known, Identity):
                 identity = identity._replace(session=known.session)
+            self.session_wanted = identity.session is None
         self.identity, self.actor = identity, None
 
     def annotate(self, fields: dict[str, Any], data: dict[str, Any]) -> None:
@@ -229,7 +235,9 @@ class Exchange(Facts):
             raise TypeError(
                 "expected an Identity or None from the resolver, not a coroutine; make it an async function"
             )
-        if self.identity is None and returned is not None:
+        if self.session_wanted and isinstance(returned, Identity) and self.identity is not None:
+            self.identity, self.actor = self.identity._replace(session=returned.session), None
+        elif self.identity is None and returned is not None:
             self.identity, self.actor = cast("Identity", returned), None  # garbage is described as such
 
     def _record_late(self, error: BaseException) -> None:

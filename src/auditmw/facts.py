@@ -68,6 +68,7 @@ class Facts:
     error: BaseException | None
     handled: bool  # an error page answered the error
     identity: Identity | None
+    session_wanted: bool  # the application named the user, and the resolver may know the session
     app_user: str | None  # X-Userid as the application set it
     app_session: str | None
     actor: Actor | None
@@ -106,6 +107,7 @@ class Facts:
         self.event, self.status, self.body_bytes, self.remaining_bytes = "http_request", 0, 0, -1
         self.exempt = policy.exempt != () and policy.exempts(path)
         self.complete = self.client_gone = self.done = self.handled = self.shared = self.has_request_id = False
+        self.session_wanted = False
         self.id = self.reason = self.content_type = self.content_length = self.captured = self.received_bytes = None
         self.error = self.identity = self.app_user = self.app_session = self.actor = self.notes = None
         self.route = self.target = self.annotations = self.data = None

@@ -185,7 +185,7 @@ class _AsyncBody:
 
 
 async def _resolve(exchange: Exchange) -> None:
-    if exchange.identity is None:
+    if exchange.must_ask():
         await exchange.resolve_async()
 
 
