@@ -10,6 +10,7 @@ The conventions, for README.md and docs/*.md:
 
 import ast
 import doctest
+import inspect
 import re
 import shlex
 import subprocess
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+import auditmw
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -228,3 +231,9 @@ def test_every_file_of_the_project_that_a_page_names_is_there(page):
 )
 def test_dead_links_are_found(text, dead):
     assert list(dead_links(ROOT / "README.md", text)) == dead
+
+
+def test_every_argument_of_an_audit_is_in_the_page_about_configuration():
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    arguments = [name for name in inspect.signature(auditmw.Audit.__init__).parameters if name != "self"]
+    assert [name for name in arguments if f"`{name}`" not in page] == []

@@ -99,7 +99,7 @@ def test_any_order_in_the_files_comes_out_sorted_and_complete(tmp_path_factory, 
 
 
 def test_a_file_is_opened_in_time_for_an_event_that_stands_behind_a_later_one(tmp_path):
-    place(tmp_path, [event("a100", 100), event("a50", 50), event("a200", 200)])
+    place(tmp_path, [event("a100", 100), event("a50", 50), event("a200", 200, pad="x" * 70_000)])
     place(tmp_path, [event("b45", 45), event("b60", 60), event("b300", 300)], "b.000001.jsonl")
     assert idents(tmp_path) == ["b45", "a50", "b60", "a100", "a200", "b300"]
 

@@ -111,6 +111,20 @@ def test_a_stream_that_takes_a_few_bytes_at_a_time_gets_every_line_whole():
         assert stream.taken == b"".join(body(number, 30) + b"\n" for number in range(10))
 
 
+def test_an_event_is_flushed_when_append_returns_even_if_the_stream_needs_time_for_it():
+    class Slow(Dribble):
+        flushes = 0
+
+        def flush(self):
+            self.flushes += 1
+            if self.flushes in (1, 2):
+                raise BlockingIOError(errno.EAGAIN, "not now", 0)
+
+    with Slow() as stream:
+        StreamJournal(stream).append(body(1))
+        assert stream.flushes == 3
+
+
 @pytest.mark.parametrize("buffered", [False, True], ids=["raw", "buffered"])
 def test_a_pipe_that_is_full_for_a_moment_gets_every_line_whole(buffered):
     reading, writing = os.pipe()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
+import sys
 import tempfile
 import threading
 import time
@@ -85,8 +87,8 @@ def _serving(home: Path, port: int, password: str) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
-        server.close()
-        thread.join(timeout=5)
+        server.trigger.pull_trigger(server.close)  # in the server's own thread, which may be waiting for this socket
+        thread.join(timeout=1)  # longer only while a browser keeps its connection
         app.extensions["auditmw"].close()
 
 
@@ -139,5 +141,11 @@ def _show(shown: Output, directory: Path, visitors: threading.Thread, deadline: 
 
 def _farewell(shown: Output, directory: Path) -> None:
     shown.note(f"{shown.events} events. The journal stays in {directory}; look at it with")
-    for line in (f"auditmw tail {directory}", f"auditmw check {directory}", f"jq . {directory / 'journal'}/*.jsonl"):
+    program = os.path.relpath(sys.argv[0])  # as it can be typed here: .venv/bin/auditmw after ./x demo
+    auditmw = program if program.startswith(".venv") else "auditmw"
+    for line in (
+        f"{auditmw} tail {directory}",
+        f"{auditmw} check {directory}",
+        f"jq . {directory / 'journal'}/*.jsonl",
+    ):
         shown.note(f"    {line}", "bold")
