@@ -7,14 +7,26 @@ from 1, ``crc`` is the CRC-32 of all bytes before ``,"crc":``.
 from __future__ import annotations
 
 import json
+import time
 import zlib
 from pathlib import Path
 from typing import Any
 
+IN_FLIGHT_SECONDS = 2.0  # a write(2) takes microseconds; its process may have to wait for a processor in the middle
+
 
 def lines(directory: Path) -> list[bytes]:
     """All journal lines, in the order of their writer's files."""
-    return [line for path in files(directory) for line in path.read_bytes().splitlines(keepends=True)]
+    return [line for path in files(directory) for line in content(path).splitlines(keepends=True)]
+
+
+def content(path: Path) -> bytes:
+    """The file without half of a write: one that crosses a page is seen to grow page by page."""
+    deadline = time.monotonic() + IN_FLIGHT_SECONDS
+    while True:
+        found = path.read_bytes()
+        if found[-1:] in (b"", b"\n") or time.monotonic() > deadline:
+            return found
 
 
 def files(directory: Path) -> list[Path]:
@@ -33,7 +45,7 @@ def events(directory: Path) -> list[dict[str, Any]]:
     last: dict[str, int] = {}
     for path in files(directory):
         writer = path.name.removesuffix(".jsonl").rsplit(".", 1)[0]
-        for line in path.read_bytes().splitlines(keepends=True):
+        for line in content(path).splitlines(keepends=True):
             event = parse(line)
             last[writer] = last.get(writer, 0) + 1
             assert event.pop("seq") == last[writer], f"{path.name} skips a number"

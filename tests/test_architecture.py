@@ -56,7 +56,8 @@ TABLE = {
     "identity": row(),
     "redact": row("sensitive"),
     "sensitive": row(),
-    "head": row(),
+    "head": row("caching"),
+    "caching": row(),
     "failure": row(),
     "outcome": row(),
     "request": row(others="werkzeug"),
@@ -65,7 +66,7 @@ TABLE = {
     "policy": row("head request " + FIVE),
     "facts": row("failure forks head outcome policy " + FIVE),
     "record": row("facts head policy " + FIVE),
-    "exchange": row("facts head outcome policy record request " + FIVE),
+    "exchange": row("caching facts forks head outcome policy record request " + FIVE),
     # The way into the journal and out of it.
     "journal": row(),
     "reading": row("event journal", "orjson"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import errno
 import io
 import json
 import logging
 import os
 import sys
+import types
 from typing import Any
 
 import pytest
@@ -432,3 +434,160 @@ def test_identify_without_a_session_keeps_the_one_that_an_async_resolver_knows()
     assert event["actor"]["id"] == "from the view"
     assert event["session"]["id"].startswith("s1.k1.")
     assert dict(heads)[b"x-sessionid"].decode() == event["session"]["id"]
+
+
+def quiet(environ: dict[str, Any]) -> list[Any]:
+    seen: list[Any] = []
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "REMOTE_ADDR": "127.0.0.1", **environ}
+    return [environ, lambda status, headers, exc_info=None: seen.extend(headers), seen]
+
+
+def test_a_resolver_may_log_and_call_the_application_without_asking_itself_again():
+    asked: list[str] = []
+
+    def who(request: auditmw.Request) -> auditmw.Identity | None:
+        asked.append(request.path)
+        auditmw.record("token_seen")
+        if request.path != "/inner":
+            call(app, "/inner")
+        return None
+
+    stream = io.BytesIO()
+    app = auditmw.WSGIAudit(application, auditmw.Audit(stream, service="shop", resolver=who))
+    call(app, "/outer")
+    assert set(asked) == {"/outer"}
+    assert len(asked) <= 2
+    assert {event["url"]["path"] for event in lines_of(stream) if event["event"] == "http_request"} == {
+        "/outer",
+        "/inner",
+    }
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError, GeneratorExit])
+def test_a_resolver_that_exits_costs_no_event(error):
+    def who(request: auditmw.Request) -> auditmw.Identity | None:
+        raise error
+
+    stream = io.BytesIO()
+    with pytest.raises(error):
+        call(auditmw.WSGIAudit(application, auditmw.Audit(stream, service="shop", resolver=who)))
+    assert len(lines_of(stream)) == 1
+
+
+def test_refuse_with_disk_refuses_what_the_disk_does_not_take(tmp_path, monkeypatch):
+    def fails(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    audit = auditmw.Audit(tmp_path / "audit", service="shop", on_failure="refuse", durability="disk")
+    monkeypatch.setattr(os, "fdatasync", fails)
+    assert call(auditmw.WSGIAudit(application, audit))[0] == "503 Service Unavailable"
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        pytest.param({"REMOTE_PORT": 5}, id="a port that is a number"),
+        pytest.param({"REMOTE_PORT": "http"}, id="a port that is none"),
+        pytest.param({"PATH_INFO": None}, id="no path"),
+        pytest.param({"SERVER_PROTOCOL": None}, id="no protocol"),
+        pytest.param({"RAW_URI": b"/"}, id="bytes"),
+        pytest.param({"HTTP_TRACEPARENT": 5}, id="a header that is a number"),
+        pytest.param({"REMOTE_ADDR": 5}, id="an address that is a number"),
+        pytest.param({"QUERY_STRING": 5}, id="a query that is a number"),
+        pytest.param({"HTTP_USER_AGENT": b"x"}, id="bytes in a header"),
+    ],
+)
+def test_a_strange_environ_still_makes_an_event(environ, check_event):
+    stream = io.BytesIO()
+    app = auditmw.WSGIAudit(application, auditmw.Audit(stream, service="shop"))
+    asked, start_response, _ = quiet(environ)
+    assert app(asked, start_response) == [b"hello"]
+    (event,) = lines_of(stream)
+    check_event(event)
+
+
+def test_an_environ_may_be_served_twice():
+    stream = io.BytesIO()
+    app = auditmw.WSGIAudit(application, auditmw.Audit(stream, service="shop"))
+    environ, start_response, _ = quiet({})
+    app(environ, start_response)
+    app(environ, start_response)
+    assert len(lines_of(stream)) == 2
+
+
+def test_two_audits_around_each_other_write_one_event_each():
+    streams = [io.BytesIO(), io.BytesIO()]
+    one, other = (auditmw.Audit(stream, service="shop") for stream in streams)
+    call(auditmw.WSGIAudit(auditmw.WSGIAudit(auditmw.WSGIAudit(application, one), other), one))
+    assert [len(lines_of(stream)) for stream in streams] == [1, 1]
+
+
+def test_an_absurd_content_length_breaks_nothing_and_hides_no_identity():
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", "9" * 5000), ("X-Userid", "alice")])
+        return [b"hello"]
+
+    _, headers, body = call(auditmw.WSGIAudit(app, auditmw.Audit(io.BytesIO(), service="shop")), REMOTE_ADDR="8.8.8.8")
+    assert body == b"hello"
+    assert "X-Userid" not in headers
+
+
+def test_a_child_that_was_forked_in_a_view_writes_no_second_event(tmp_path):
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        environ["child"] = os.fork()
+        start_response("200 OK", [])
+        return [b"hello"]
+
+    environ, start_response, _ = quiet({})
+    auditmw.WSGIAudit(app, auditmw.Audit(tmp_path / "audit", service="shop", intent=True))(environ, start_response)
+    if environ["child"] == 0:
+        os._exit(0)
+    os.waitpid(environ["child"], 0)
+    assert len(list(auditmw.read(tmp_path / "audit"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "peer"),
+    [
+        pytest.param(None, ("/run/shop.sock", None), "unix:", id="unix socket"),
+        pytest.param(None, None, "unix:", id="a server that tells nothing"),
+        pytest.param(None, ("127.0.0.1", 8000), "unknown", id="a client that was gone at once, over TCP"),
+        pytest.param(["10.0.0.1", "80"], ("127.0.0.1", 8000), "10.0.0.1", id="a list, and a port as text"),
+        pytest.param(("10.0.0.1", 80, 0, 0), ("::1", 8000), "10.0.0.1", id="four of IPv6"),
+    ],
+)
+def test_no_address_means_a_unix_socket_only_where_the_server_has_one(client, server, peer):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def send(message: Any) -> None:
+        heads.extend(message.get("headers", ()))
+
+    heads: list[Any] = []
+    stream = io.BytesIO()
+    audit = auditmw.Audit(stream, service="shop", resolver=lambda request: auditmw.Identity("alice"))
+    headers = [(b"x-forwarded-for", b"203.0.113.7")]
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": headers, "client": client, "server": server}
+    asyncio.run(auditmw.ASGIAudit(app, audit)(scope, None, send))  # type: ignore[arg-type]
+    (event,) = lines_of(stream)
+    assert event["client"]["peer_address"] == peer
+    assert (b"x-userid" in dict(heads)) == (peer == "unix:")
+    assert (event["client"]["address"] == "203.0.113.7") == (peer == "unix:")
+
+
+def test_a_coroutine_that_is_driven_on_in_another_context_ends_as_the_bare_one():
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise KeyError("the application's own")
+
+    @types.coroutine
+    def receive() -> Any:
+        yield
+        return {"type": "http.request"}
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    running = auditmw.ASGIAudit(app, auditmw.Audit(io.BytesIO(), service="shop"))(scope, receive, None)  # type: ignore[arg-type]
+    contextvars.copy_context().run(running.send, None)  # type: ignore[attr-defined]
+    with pytest.raises(KeyError, match="own"):
+        contextvars.copy_context().run(running.send, None)  # type: ignore[attr-defined]

@@ -9,8 +9,10 @@ import enum
 import json
 import os
 import re
+import sys
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -240,3 +242,15 @@ def test_text_of_the_wire_is_utf_8_or_escaped_as_nginx_does(raw, text, escaped):
 
 def test_times_need_no_clock_of_ours():
     assert timestamp(time.time_ns())[:4] >= "2026"
+
+
+def test_ids_differ_between_threads_that_renew_at_once():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            lots = list(pool.map(lambda _: [new_id(MOMENT_NS) for _ in range(20_000)], range(8)))
+    finally:
+        sys.setswitchinterval(before)
+    ids = [id for lot in lots for id in lot]
+    assert len(set(ids)) == len(ids)

@@ -197,6 +197,40 @@ thread.join()
     assert sorted(numbers(tmp_path)) == [1, 2]
 
 
+@pytest.mark.parametrize("call", ["write", "fdatasync"])
+def test_a_child_that_was_forked_in_the_middle_of_a_call_comes_out_of_it(tmp_path, call):
+    """As by a signal handler of a server that restarts itself."""
+    run_script(
+        """
+import os, sys
+from auditmw.journal import Journal
+journal = Journal(sys.argv[1], durability="disk")
+for number in range(5):
+    journal.append(b'{"n":%d}' % number)
+    journal.sync()
+real, child = getattr(os, sys.argv[2]), None
+def forking(*args):
+    global child
+    result = real(*args)
+    if child is None:
+        child = os.fork()
+    return result
+setattr(os, sys.argv[2], forking)
+journal.append(b'{"n":5}')
+journal.sync()
+journal.append(b'{"n":%d}' % (7 if child else 6))
+journal.sync()
+if not child:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+""",
+        tmp_path,
+        call,
+        seconds=20,
+    )
+    assert set(numbers(tmp_path)) == set(range(8))
+
+
 def test_a_journal_that_was_not_used_before_the_fork_is_a_different_writer_in_every_child(tmp_path):
     """gunicorn --preload: the application, and the journal with it, is made in the master."""
     out = run_script(

@@ -11,13 +11,14 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from auditmw.context import current_exchange
+from auditmw.context import current_exchange, leave
 from auditmw.exchange import Exchange
-from auditmw.head import cgi_name
+from auditmw.head import cgi_name, port_number
 from auditmw.routes import template
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_KEY = "auditmw.policy"  # in the scope: who records this request already
 _REFUSED = b"The audit record of this request could not be written.\n"
 _NORMAL_CLOSURE = frozenset({1000, 1001, 1005})  # RFC 6455 §7.4.1
 
@@ -85,31 +85,42 @@ class ASGIAudit:
                 if policy.commit is not None:
                     policy.commit()
             exchange.release()
-            current_exchange.reset(token)
+            leave(token)
 
     def begin(self, scope: Scope) -> Exchange | None:
         """A new exchange; None where a shell outside of this one has made it already, or where it cannot be made."""
-        if scope.get(_KEY) is self.audit:  # wrapped twice: one event
-            return None
+        policy = self._policy
         try:
+            if policy.mark in scope:  # wrapped twice: one event
+                return None
             exchange = self._exchange(scope)
-            scope[_KEY] = self.audit
-        except Exception as error:  # never break the app
-            self._policy.count("lost", error)
-            return None
+        except Exception as error:  # whatever the server put there, the request has its event
+            policy.count("degraded", error)
+            exchange = Exchange(
+                policy, "asgi", scope, read_headers, {}, {}, "", "/", "", "http", "1.1", "unknown", None
+            )
+        with contextlib.suppress(Exception):
+            scope[policy.mark] = True
         return exchange
 
     def _exchange(self, scope: Scope) -> Exchange:
         names = self._names
         found: dict[str, str] = {}
-        for raw, value in scope["headers"]:
+        headers = scope["headers"]
+        if not isinstance(headers, (list, tuple)):
+            headers = scope["headers"] = list(headers)  # perhaps one that can be read only once
+        for raw, value in headers:
             if raw in names:
                 name = names[raw]
                 found[name] = f"{found[name]},{value.decode('latin-1')}" if name in found else value.decode("latin-1")
         path = scope["path"]
         query = scope.get("query_string") or b""
         client = scope.get("client")
-        peer, port = client if client else (None, None)
+        if client:
+            peer, port = client[0], port_number(client[1])
+        else:  # a unix socket has none; nor has a client that was gone before the server asked for its address
+            server = scope.get("server")
+            peer, port = "unknown" if server and server[1] is not None else "unix:", None
         exchange = Exchange(
             self._policy,
             "asgi",
@@ -123,7 +134,7 @@ class ASGIAudit:
             scope.get("scheme", "http"),
             scope.get("http_version", "1.1"),
             peer,
-            port if port is None or type(port) is int else int(port),
+            port,
         )
         raw = scope.get("raw_path")
         if raw is not None:
@@ -156,12 +167,19 @@ class _Http:
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
+        try:
+            pass_on = self._note(message)
+        except Exception as error:  # a malformed message is the server's to refuse
+            self.exchange.policy.count("internal_errors", error)
+            pass_on = self._send
+        return pass_on(message)
+
+    def _note(self, message: Message) -> Send:
+        """Note what a message says; returns what is to send it."""
         exchange = self.exchange
         kind = message["type"]
         if kind == "http.response.start":
-            if exchange.must_ask():
-                return self._resolve_and_start(message)
-            return self._start(message)
+            return self._resolve_and_start if exchange.must_ask() else self._start
         more = True
         if kind == "http.response.body":
             whole = exchange.account(len(message.get("body") or b""))  # what comes after does not reach the client
@@ -176,9 +194,9 @@ class _Http:
         elif kind == "http.response.trailers":
             more = message.get("more_trailers", False)
         if more or not exchange.status:
-            return self._pass(message)
+            return self._pass
         exchange.complete = True
-        return self._end_and_send(message)
+        return self._end_and_send
 
     def end(self) -> None:
         """Write the event."""
@@ -313,16 +331,16 @@ class _WebSocket:
 def started(exchange: Exchange, message: Message, channel: _Http | _WebSocket) -> Message:
     """The message that starts a response, with our headers; what is malformed is the server's to refuse."""
     first = exchange.status == 0 or message["type"] == "websocket.accept"
-    headers = message.get("headers") or ()
     if not first:
         return message
-    if not isinstance(headers, list):
-        headers = list(headers)  # perhaps one that can be read only once
+    headers = message.get("headers") or ()
+    kinds = exchange.policy.kinds
     try:
+        if not isinstance(headers, list):
+            headers = list(headers)  # perhaps one that can be read only once
         if "status" in message:
             exchange.status = int(message["status"])
         channel.trailers = bool(message.get("trailers", False))
-        kinds = exchange.policy.kinds
         passed = [
             header
             for header in headers
@@ -337,7 +355,7 @@ def started(exchange: Exchange, message: Message, channel: _Http | _WebSocket) -
         return {**message, "headers": passed}
     except Exception as error:
         exchange.policy.count("internal_errors", error)
-        return {**message, "headers": headers} if "headers" in message else message
+        return {**message, "headers": kinds.without_identity(headers)} if "headers" in message else message
 
 
 async def _refuse(kind: str, send: Send) -> None:
@@ -349,7 +367,7 @@ async def _refuse(kind: str, send: Send) -> None:
     await send({"type": "http.response.body", "body": _REFUSED})
 
 
-async def in_a_thread(commit: Callable[[], None]) -> None:
+async def in_a_thread(commit: Callable[[], object]) -> None:
     """Wait for the disk without stopping the loop, where the loop is asyncio's."""
     asyncio = sys.modules.get("asyncio")
     try:

@@ -7,7 +7,7 @@ its threads (asgiref, anyio and `contextvars.copy_context` carry it over) and in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from os import getpid
 from typing import Any, cast
@@ -23,6 +23,14 @@ from auditmw.trace import outgoing
 
 unwritten = Health()  # what no Audit could be found for
 current_exchange: ContextVar[Exchange | None] = ContextVar("auditmw_exchange", default=None)
+
+
+def leave(token: Token[Exchange | None]) -> None:
+    """Undo a `current_exchange.set`; a coroutine may be driven on in another context than the one it began in."""
+    try:
+        current_exchange.reset(token)
+    except ValueError:
+        current_exchange.set(None)
 
 
 @dataclass(frozen=True, slots=True)

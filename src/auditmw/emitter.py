@@ -57,12 +57,14 @@ class Emitter:
             self._tell()
         return True
 
-    def commit(self) -> None:
-        """Return when all that was emitted is on stable storage, or the failure to get it there is counted."""
+    def commit(self) -> bool:
+        """Wait until all that was emitted is on stable storage; False when it could not get there, which is counted."""
         try:
             self._sync()
         except Exception as error:
             self._health.count("not_durable", error)
+            return False
+        return True
 
     def _account(self, event: Event, error: Exception) -> None:
         self._health.count("lost", error)

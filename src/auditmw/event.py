@@ -82,16 +82,14 @@ def timestamp(time_ns: int) -> str:
 # UUIDv7 (RFC 9562 §5.7, counter of §6.2 method 1): milliseconds, 12 bits that count, and 62 random bits that are
 # new every 4096 ids and in every forked process. 4096 ids take longer than a millisecond, so no pair repeats.
 _COUNTED = tuple(f"7{n:03x}-" for n in range(4096))
-_count: Callable[[], int]
-_random_part = ""
+_source: tuple[Callable[[], int], str]  # the counter and the random part that it belongs to: one object, read at once
 _millisecond: tuple[int, str] = (-1, "")
 
 
 def _renew() -> None:
-    global _count, _random_part
+    global _source
     digits = os.urandom(8).hex()
-    _random_part = f"{'89ab'[int(digits[0], 16) & 3]}{digits[1:4]}-{digits[4:]}"
-    _count = itertools.count(1).__next__
+    _source = itertools.count().__next__, f"{'89ab'[int(digits[0], 16) & 3]}{digits[1:4]}-{digits[4:]}"
 
 
 _renew()
@@ -107,10 +105,12 @@ def new_id(time_ns: int) -> str:
         digits = f"{millisecond & 0xFFFFFFFFFFFF:012x}"
         prefix = f"{digits[:8]}-{digits[8:]}-"
         _millisecond = (millisecond, prefix)
-    n = _count() & 4095
-    if not n:
+    count, random_part = _source
+    n = count()
+    if n > 4095:
         _renew()
-    return prefix + _COUNTED[n] + _random_part
+        return new_id(time_ns)
+    return prefix + _COUNTED[n] + random_part
 
 
 def encode(event: Event) -> bytes:

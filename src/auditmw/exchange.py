@@ -11,25 +11,38 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 import time
+from contextvars import ContextVar
 from typing import Any, cast
 
+from auditmw import forks
+from auditmw.caching import shared_cache_may_keep
 from auditmw.event import SEVERITY, new_id
-from auditmw.facts import Facts
-from auditmw.head import CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, REQUEST_ID, SESSION, USER, shared_cache_may_keep
+from auditmw.facts import Facts, ReadHeaders
+from auditmw.head import CACHING, CONTENT_LENGTH, CONTENT_TYPE, REQUEST_ID, SESSION, USER
 from auditmw.identity import Identity
 from auditmw.outcome import tells_of_the_client
+from auditmw.policy import Policy
 from auditmw.record import application_event
 from auditmw.request import Request
 from auditmw.trace import is_token, traceparent
+
+# A resolver may log, or call the application: what is begun inside of it asks nobody.
+_asking: ContextVar[bool] = ContextVar("auditmw_asking", default=False)
 
 
 class Exchange(Facts):
     """One request and its answer."""
 
     __slots__ = ()
+
+    @classmethod
+    def of_unreadable(cls, policy: Policy, protocol: str, carrier: Any, read_headers: ReadHeaders) -> Exchange:
+        """An exchange of a request that cannot be read, because of what the server or a middleware put there."""
+        return cls(policy, protocol, carrier, read_headers, {}, {}, "", "/", "", "http", "1.1", "unknown", None)
 
     # -- told by the shell
 
@@ -48,7 +61,7 @@ class Exchange(Facts):
             del event["duration_ns"]
             written = policy.emit(event)
             if written and policy.refuse and policy.commit is not None:
-                policy.commit()
+                written = policy.commit()
         except Exception as error:
             written = False
             policy.count("internal_errors", error)
@@ -75,9 +88,9 @@ class Exchange(Facts):
             if is_token(value):  # the application's own id is the one that everybody will look for
                 self.trace = self.trace._replace(request_id=value)
         else:
-            if kind == CACHE_CONTROL:
-                self.shared = shared_cache_may_keep(value)
             name = name.lower()
+            if kind == CACHING:
+                self.caching = [*(self.caching or ()), (name, value)]
             if name in self.policy.response_captured:
                 if self.captured is None:
                     self.captured = {}
@@ -135,7 +148,7 @@ class Exchange(Facts):
     def restart(self) -> None:
         """Forget a response that an error page replaces before its headers were sent (PEP 3333, `exc_info`)."""
         self.content_type = self.content_length = self.captured = self.app_user = self.app_session = None
-        self.shared = self.has_request_id = False
+        self.caching, self.has_request_id = None, False
 
     def failed(self, error: BaseException, *, handled: bool = False) -> None:
         """Note the exception that ended the request, or that an error page answers; one that nobody handled wins."""
@@ -150,14 +163,22 @@ class Exchange(Facts):
         """Emit the event, once."""
         if self.done:
             return
-        self.done = True
+        if self.process != forks.process:  # a child forked inside the request: its event is the parent's
+            self.done = True
+            return
         policy = self.policy
+        try:
+            if policy.resolver is not None and self.identity is None and not self.exempt:
+                self.resolve()
+        finally:  # a resolver may exit, or be cancelled
+            self.done = True
+            self._emit(policy)
+
+    def _emit(self, policy: Policy) -> None:
         try:
             if self.exempt and (policy.exempt_errors or (self.status < 400 and self.error is None)):
                 policy.count("exempted")
                 return
-            if policy.resolver is not None and self.identity is None:
-                self.resolve()
             now_ns, duration_ns = time.time_ns(), time.perf_counter_ns() - self.started_ns
             try:
                 event = self.compose(now_ns, duration_ns)
@@ -169,19 +190,30 @@ class Exchange(Facts):
             policy.count("lost", error)
 
     def release(self) -> None:
-        """Let go of the exception, whose frames would keep everything alive until the garbage collector runs."""
+        """Let go of the exception, whose frames would keep everything alive until the garbage collector runs.
+
+        The carrier may come again, to be served anew.
+        """
         self.error = None
+        with contextlib.suppress(Exception):
+            del self.carrier[self.policy.mark]
 
     # -- who is calling
 
     def resolve(self) -> None:
         """Ask a plain resolver who is calling; whatever goes wrong there stays there."""
         policy = self.policy
-        if policy.resolver is not None:
+        if policy.resolver is not None and not self.asking and not _asking.get():
+            self.asking = True
+            token = _asking.set(True)
             try:
                 self._known_as(policy.resolver(Request(self)))
+                self.asking = False
             except Exception as error:
+                self.asking = False
                 policy.count("resolver_errors", error)
+            finally:  # what exits or is cancelled is not asked again
+                _asking.reset(token)
 
     def must_ask(self) -> bool:
         """Whether an asynchronous resolver is to be asked: nobody is known, or whoever is known by no session."""
@@ -225,7 +257,8 @@ class Exchange(Facts):
             self.data = {**(self.data or {}), **data}
 
     def _may_identify(self, to: str) -> bool:
-        return not self.shared and (to == "always" or (self.trusted and to == "trusted"))
+        may = to == "always" or (self.trusted and to == "trusted")
+        return may and (self.caching is None or not shared_cache_may_keep(self.caching))
 
     def _known_as(self, returned: object) -> None:
         if not isinstance(returned, Identity) and inspect.iscoroutine(

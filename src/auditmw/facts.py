@@ -27,6 +27,8 @@ _NOTHING: dict[str, Any] = {}
 
 _hosts: dict[str, tuple[str, int | None]] = {}
 
+ReadHeaders = Callable[[Any], dict[str, str]]
+
 
 class Facts:
     """Plain data of one request and its answer, at first of a request to which nothing came yet."""
@@ -34,7 +36,7 @@ class Facts:
     policy: Policy
     protocol: str  # "wsgi" or "asgi"
     carrier: Any
-    read_headers: Callable[[Any], dict[str, str]]
+    read_headers: ReadHeaders
     found: Mapping[Any, str]  # the request headers that tell the trace and the client, by lower-case name
     fields: Mapping[str, Any]  # the other request headers that are written, by CGI name (RFC 3875 §4.1.18)
     method: str
@@ -47,6 +49,7 @@ class Facts:
     trusted: bool  # the peer is one of the trusted proxies
     trace: Trace
     started_ns: int
+    process: int  # the id of the process that began it
     exempt: bool
     id: str | None  # only where an intent record made it known before the end
     event: str
@@ -58,7 +61,7 @@ class Facts:
     content_length: str | None
     captured: dict[str, list[str]] | None
     has_request_id: bool  # the application set the header itself
-    shared: bool  # a shared cache may keep the response
+    caching: list[tuple[str, str]] | None  # the response's header fields that speak to caches
     remaining_bytes: int  # of the body, that the head still promises; below 0: it promised nothing
     body_bytes: int | None  # None: not known
     received_bytes: int | None
@@ -67,6 +70,7 @@ class Facts:
     done: bool  # the event was written
     error: BaseException | None
     handled: bool  # an error page answered the error
+    asking: bool  # a resolver is being asked, or left without an answer
     identity: Identity | None
     session_wanted: bool  # the application named the user, and the resolver may know the session
     app_user: str | None  # X-Userid as the application set it
@@ -84,7 +88,7 @@ class Facts:
         policy: Policy,
         protocol: str,
         carrier: Any,
-        read_headers: Callable[[Any], dict[str, str]],
+        read_headers: ReadHeaders,
         found: Mapping[Any, str],
         fields: Mapping[str, Any],
         method: str,
@@ -106,11 +110,12 @@ class Facts:
         self.trace = policy.tracer.begin(found, trusted)
         self.event, self.status, self.body_bytes, self.remaining_bytes = "http_request", 0, 0, -1
         self.exempt = policy.exempt != () and policy.exempts(path)
-        self.complete = self.client_gone = self.done = self.handled = self.shared = self.has_request_id = False
+        self.complete = self.client_gone = self.done = self.handled = self.has_request_id = self.asking = False
         self.session_wanted = False
         self.id = self.reason = self.content_type = self.content_length = self.captured = self.received_bytes = None
         self.error = self.identity = self.app_user = self.app_session = self.actor = self.notes = None
-        self.route = self.target = self.annotations = self.data = None
+        self.route = self.target = self.annotations = self.data = self.caching = None
+        self.process = forks.process
 
     def compose(self, now_ns: int, duration_ns: int) -> Event:
         """The event of this request, ended at `now_ns` since the epoch after `duration_ns`."""
@@ -211,7 +216,8 @@ class Facts:
         if self.status in _NO_BODY or self.method == "HEAD":
             return 0
         length = self.content_length
-        return int(length) if length is not None and length.isascii() and length.isdigit() else None
+        plausible = length is not None and len(length) < 18 and length.isascii() and length.isdigit()
+        return int(length) if plausible else None  # type: ignore[arg-type]
 
     def has_no_body(self) -> bool:
         """Whether the response goes out without a body, whatever the application gives."""

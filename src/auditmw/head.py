@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
-OTHER, USER, SESSION, REQUEST_ID, CONTENT_TYPE, CONTENT_LENGTH, CACHE_CONTROL, CAPTURED = range(8)
+from auditmw.caching import OWN_FIELDS
+
+OTHER, USER, SESSION, REQUEST_ID, CONTENT_TYPE, CONTENT_LENGTH, CACHING, CAPTURED = range(8)
 
 _MEMO_SIZE = 4_096
 _REASONS = {str(status.value): status.phrase for status in HTTPStatus}
@@ -49,14 +51,18 @@ class HeaderKinds(dict[str | bytes, int]):
 
     def __init__(self, headers: ResponseHeaders, captured: Iterable[str]) -> None:
         super().__init__()
-        self._known = {name.lower(): CAPTURED for name in captured} | {
-            "content-type": CONTENT_TYPE,
-            "content-length": CONTENT_LENGTH,
-            "cache-control": CACHE_CONTROL,
-            headers.request_id.lower(): REQUEST_ID,
-            headers.user.lower().replace("_", "-"): USER,
-            headers.session.lower().replace("_", "-"): SESSION,
-        }
+        self._known = (
+            {name.lower(): CAPTURED for name in captured}
+            | dict.fromkeys(OWN_FIELDS, CACHING)
+            | {
+                "content-type": CONTENT_TYPE,
+                "content-length": CONTENT_LENGTH,
+                "cache-control": CACHING,
+                headers.request_id.lower(): REQUEST_ID,
+                headers.user.lower().replace("_", "-"): USER,
+                headers.session.lower().replace("_", "-"): SESSION,
+            }
+        )
 
     def __missing__(self, name: str | bytes) -> int:
         text = (name.decode("latin-1") if isinstance(name, bytes) else str(name)).strip().lower()
@@ -66,6 +72,13 @@ class HeaderKinds(dict[str | bytes, int]):
         if len(self) < _MEMO_SIZE:
             self[name] = kind
         return kind
+
+    def without_identity(self, headers: Any) -> Any:
+        """The headers as they came, but for those that would tell everybody who is calling."""
+        try:
+            return [header for header in headers if self[header[0]] not in (USER, SESSION)]
+        except Exception:
+            return headers  # not even a list of pairs: the server refuses it
 
 
 def header_name(name: str) -> str:
@@ -81,12 +94,10 @@ def cgi_name(name: str) -> str:
     return variable if variable in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{variable}"
 
 
-def shared_cache_may_keep(cache_control: str) -> bool:
-    """Whether a cache for several users may store the response (RFC 9111 §3, §5.2.2)."""
-    directives = {part.strip().partition("=")[0].lower() for part in cache_control.split(",")}
-    if directives & {"private", "no-store"}:
-        return False
-    return bool(directives & {"public", "s-maxage", "max-age"}) and "max-age=0" not in cache_control.lower()
+def port_number(value: object) -> int | None:
+    """A port out of whatever a server gives: an integer, or text."""
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65_536 else None
 
 
 def split_host(value: str) -> tuple[str, int | None]:

@@ -65,8 +65,9 @@ class Policy:
     headers: ResponseHeaders
     extra_headers: tuple[str, ...]  # further request and response headers that are written, lower-case
     emit: Callable[[Event], bool]  # False: the event is lost, and counted
-    commit: Callable[[], None] | None  # durability="disk": returns when all that was emitted is on stable storage
+    commit: Callable[[], bool] | None  # durability="disk": True when all that was emitted is on stable storage
     count: Callable[..., None]  # (kind, exception or text)
+    mark: str = field(init=False)  # the key in environ and scope that says: recorded already
     found_names: tuple[str, ...] = field(init=False)  # the request headers that tell the trace and the client
     field_names: tuple[str, ...] = field(init=False)  # the other request headers that are written
     request_captured: tuple[tuple[str, str], ...] = field(
@@ -82,6 +83,7 @@ class Policy:
         forwarded = (self.proxies.header,) if self.proxies.header else ()
         clean = self.redactor.url
         for name, value in {
+            "mark": f"auditmw.{id(self.emit):x}",
             "found_names": (*self.tracer.names, *forwarded),
             "field_names": (*_OWN_FIELDS, *captured),
             "request_captured": tuple((cgi_name(name), name) for name in captured),

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from auditmw.asgi import ASGIAudit, in_a_thread
-from auditmw.context import current_exchange
+from auditmw.context import current_exchange, leave
 from auditmw.exchange import Exchange
 from auditmw.head import split_status
 from auditmw.wsgi import Body, WSGIAudit
@@ -119,14 +119,14 @@ class Served:
         """The chunks, watched; their end writes the event, and so does `close`, which the server has to call."""
         return _AsyncBody(self._exchange, chunks)
 
-    def _leave(self, error: BaseException | None) -> Callable[[], None] | None:
+    def _leave(self, error: BaseException | None) -> Callable[[], object] | None:
         """Leave the request's context; returns what has yet to be done where the event was written."""
         exchange = self._exchange
         if error is not None:
             exchange.failed(error)
             exchange.finish()
         if self._token is not None:
-            current_exchange.reset(self._token)
+            leave(self._token)
         if not exchange.done:
             return None
         exchange.release()
@@ -161,7 +161,7 @@ class _AsyncBody:
             exchange.finish()
             raise
         finally:
-            current_exchange.reset(token)
+            leave(token)
 
     def close(self) -> None:
         """Write the event where it was not; a body that was not read to its end means that the client went away."""

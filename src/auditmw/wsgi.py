@@ -11,12 +11,20 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any, cast
 
-from auditmw.context import current_exchange
+from auditmw.context import current_exchange, leave
 from auditmw.exchange import Exchange
-from auditmw.head import CONTENT_LENGTH, CONTENT_TYPE, OTHER, cgi_name, split_status
+from auditmw.head import (
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    OTHER,
+    cgi_name,
+    port_number,
+    split_status,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,7 +34,6 @@ if TYPE_CHECKING:
 
     ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
-_KEY = "auditmw.policy"  # in the environ: who records this request already
 _MEMO_SIZE = 1_024
 _REFUSED = b"The audit record of this request could not be written.\n"
 
@@ -85,18 +92,22 @@ class WSGIAudit:
             exchange.release()
             raise
         finally:
-            current_exchange.reset(token)
+            leave(token)
 
     def begin(self, environ: WSGIEnvironment) -> Exchange | None:
         """A new exchange; None where a shell outside of this one has made it already, or where it cannot be made."""
-        if environ.get(_KEY) is self.audit:  # wrapped twice: one event
-            return None
+        policy = self._policy
         try:
+            if policy.mark in environ:  # wrapped twice: one event
+                return None
             exchange = self._exchange(environ)
-            environ[_KEY] = self.audit
-        except Exception as error:  # never break the app
-            self._policy.count("lost", error)
-            return None
+        except Exception as error:  # whatever the server put there, the request has its event
+            policy.count("degraded", error)
+            exchange = Exchange(
+                policy, "wsgi", environ, read_headers, {}, {}, "", "/", "", "http", "1.1", "unknown", None
+            )
+        with contextlib.suppress(Exception):
+            environ[policy.mark] = True
         return exchange
 
     def _exchange(self, environ: WSGIEnvironment) -> Exchange:
@@ -123,8 +134,8 @@ class WSGIAudit:
             get("QUERY_STRING") or "",
             get("wsgi.url_scheme", "http"),
             protocol[5:] if protocol.startswith("HTTP/") else "1.1",
-            get("REMOTE_ADDR"),
-            int(port) if port and port.isascii() and port.isdigit() else None,
+            get("REMOTE_ADDR", "unknown"),  # '' is a unix socket's, under gunicorn
+            port_number(port),
         )
         if target is not None:
             exchange.target = target
@@ -164,7 +175,7 @@ class _StartResponse:
             answered += exchange.response_started()
         except Exception as error:  # a malformed header list is the server's to refuse
             exchange.policy.count("internal_errors", error)
-            answered = headers
+            answered = exchange.policy.kinds.without_identity(headers)
         try:
             self.write = self.inner(status, answered) if exc_info is None else self.inner(status, answered, exc_info)
         except BaseException:
@@ -226,7 +237,7 @@ class Body:
             _finish(exchange)
             raise
         finally:
-            current_exchange.reset(token)
+            leave(token)
 
     def close(self) -> None:
         """Close the application's result; a body that was not read to its end means that the client went away."""
@@ -245,7 +256,7 @@ class Body:
                 _finish(exchange)
             exchange.release()
             self._result, self._next = (), None  # which may refer to us: Django's do
-            current_exchange.reset(token)
+            leave(token)
 
 
 class _SizedBody(Body):
@@ -282,7 +293,8 @@ def _is_file(wrapper: Any, result: object) -> bool:
 def _whole(exchange: Exchange, result: list[bytes] | tuple[bytes, ...]) -> Iterable[bytes]:
     """A list is all there: its sizes are known, and the same object goes to the server."""
     try:
-        exchange.body_bytes += sum(map(len, result))  # type: ignore[operator]
+        plain = type(result).__iter__ in (list.__iter__, tuple.__iter__)  # one of its own may work only once
+        exchange.body_bytes = exchange.body_bytes + sum(map(len, result)) if plain else None  # type: ignore[operator]
     except Exception:
         exchange.body_bytes = None  # not bytes: the server's to refuse
     exchange.complete = exchange.status != 0

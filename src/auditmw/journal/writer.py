@@ -286,10 +286,10 @@ class Journal:
             self._upkeep_at = _AT_ONCE
 
     def _sync_up_to(self, wanted: int) -> None:
-        failures = 0
-        while self._synced_seq < wanted:
+        failures, done = 0, self._synced_or_failed
+        while self._synced_seq < min(wanted, self._seq):  # it is less than wanted in a child forked meanwhile
             if self._busy != _IDLE:  # another thread syncs; what it began with may not include our lines
-                self._synced_or_failed.wait()
+                done.wait()
                 continue
             if failures > 1:
                 self._no_sync_until = self._clock() + _UPKEEP_SECONDS
@@ -300,7 +300,7 @@ class Journal:
                 failures += not self._flush()
             finally:
                 self._busy = _IDLE
-                self._synced_or_failed.notify_all()
+                done.notify_all()
 
     def _flush(self) -> bool:
         """Sync the file once and forget the lines that are on disk now; False when there was an error."""
