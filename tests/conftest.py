@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ ADMIN_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 # What ``@pytest.mark.needs(...)`` may name, and how to install it. A name without an entry here is a Python module
 # that ``pip install NAME`` brings.
 PROGRAMS = {"nginx": "apt-get install nginx-light"}
+
+
+# A run in the background of a shell begins with SIGINT ignored, and so would the programs that are interrupted here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def missing(name: str) -> str | None:

@@ -54,6 +54,8 @@ class ASGIAudit:
     def __init__(self, app: ASGIApp, audit: Audit, *, resolver: Resolver | None = None) -> None:
         if not callable(app):
             raise TypeError(f"expected an ASGI application as the first argument, not {app!r}")
+        if not hasattr(audit, "policy_with"):
+            raise TypeError(f"expected an auditmw.Audit as the second argument, not {audit!r}")
         self.app = app
         self.audit = audit
         self._policy = audit.policy_with(resolver, blocking=False)
@@ -96,9 +98,7 @@ class ASGIAudit:
             exchange = self._exchange(scope)
         except Exception as error:  # whatever the server put there, the request has its event
             policy.count("degraded", error)
-            exchange = Exchange(
-                policy, "asgi", scope, read_headers, {}, {}, "", "/", "", "http", "1.1", "unknown", None
-            )
+            exchange = Exchange.of_unreadable(policy, "asgi", scope, read_headers)
         with contextlib.suppress(Exception):
             scope[policy.mark] = True
         return exchange

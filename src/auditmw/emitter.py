@@ -43,7 +43,7 @@ class Emitter:
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may come in the middle
         self._lost: dict[str, Any] | None = None
 
     def emit(self, event: Event) -> bool:

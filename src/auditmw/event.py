@@ -159,7 +159,7 @@ class Notes:
         for name in ("redacted", "truncated", "escaped"):
             pointers = getattr(self, name)
             if pointers:
-                meta[name] = list(dict.fromkeys([*meta.get(name, ()), *pointers]))[:64]
+                meta[name] = list(dict.fromkeys([*meta.get(name, ()), *map(_short_pointer, pointers)]))[:64]
         return {**event, "meta": meta} if meta else event
 
 
@@ -204,6 +204,11 @@ def wire_text(value: str) -> tuple[str, bool]:
     except UnicodeError:
         raw = value.encode("latin-1", "replace")
         return "".join(chr(b) if 0x20 <= b < 0x7F and b != 0x5C else f"\\x{b:02X}" for b in raw), True
+
+
+def _short_pointer(pointer: str) -> str:
+    """The pointer, or where it is very long that of what holds it."""
+    return pointer if len(pointer) <= 512 else pointer[: pointer.rfind("/", 1, 512)] if "/" in pointer[1:512] else "/"
 
 
 def _text(value: str, pointer: str, notes: Notes) -> str:

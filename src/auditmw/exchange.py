@@ -42,7 +42,7 @@ class Exchange(Facts):
     @classmethod
     def of_unreadable(cls, policy: Policy, protocol: str, carrier: Any, read_headers: ReadHeaders) -> Exchange:
         """An exchange of a request that cannot be read, because of what the server or a middleware put there."""
-        return cls(policy, protocol, carrier, read_headers, {}, {}, "", "/", "", "http", "1.1", "unknown", None)
+        return cls(policy, protocol, carrier, read_headers, {}, {}, "UNKNOWN", "/", "", "http", "1.1", "unknown", None)
 
     # -- told by the shell
 
@@ -209,8 +209,7 @@ class Exchange(Facts):
             try:
                 self._known_as(policy.resolver(Request(self)))
                 self.asking = False
-            except Exception as error:
-                self.asking = False
+            except Exception as error:  # it stays `asking`: what failed once is not asked again
                 policy.count("resolver_errors", error)
             finally:  # what exits or is cancelled is not asked again
                 _asking.reset(token)
@@ -222,12 +221,17 @@ class Exchange(Facts):
     async def resolve_async(self) -> None:
         """Ask an asynchronous resolver who is calling; only a cancellation passes."""
         policy = self.policy
-        if policy.async_resolver is not None:
+        if policy.async_resolver is not None and not self.asking and not _asking.get():
+            self.asking = True
+            token = _asking.set(True)
             try:
                 self._known_as(await policy.async_resolver(Request(self)))
-                self.session_wanted = False
+                self.asking = self.session_wanted = False
             except Exception as error:
                 policy.count("resolver_errors", error)
+            finally:
+                with contextlib.suppress(ValueError):  # driven on in another context
+                    _asking.reset(token)
 
     # -- told by the application
 

@@ -18,14 +18,15 @@ from auditmw.policy import Changed, Policy
 from auditmw.trace import Trace
 
 _NO_BODY = frozenset({204, 304})  # RFC 9110 §6.4.1
+_UNKNOWN = {"type": "unknown"}
 _ANONYMOUS = {"type": "anonymous", "authenticated": False}
 _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _SOURCES: dict[str, dict[str, str]] = {name: {"kind": "middleware", "format": name} for name in ("wsgi", "asgi")}
-_MEMO_SIZE = 4_096
 
 _NOTHING: dict[str, Any] = {}
 
-_hosts: dict[str, tuple[str, int | None]] = {}
+_VERSIONS = frozenset({"0.9", "1.0", "1.1", "2", "2.0", "3", "3.0"})
+
 
 ReadHeaders = Callable[[Any], dict[str, str]]
 
@@ -122,7 +123,9 @@ class Facts:
         outcome, level = SUCCESS
         if self.status >= 400 or not self.complete or self.error is not None or self.client_gone:
             outcome, level = judge(self.status, self.complete, self.client_gone, self.error, self.handled)
-        http = {"version": self.version, "request": self._request()}
+        http: dict[str, Any] = {"request": self._request()}
+        if self.version in _VERSIONS:
+            http["version"] = self.version
         if self.status:
             http["response"] = self._response()
         if self.route is not None:
@@ -196,7 +199,7 @@ class Facts:
         if self.port is not None:
             client["peer_port"] = self.port
         if forwarded:
-            client["forwarded"] = list(forwarded)
+            client["forwarded"] = [self._changed(self.policy.texts[hop], "/client/forwarded") for hop in forwarded]
         event["client"] = client
         if self.policy.pseudonyms.hash_ip != "none":
             self._hide_addresses(event)
@@ -216,8 +219,10 @@ class Facts:
         if self.status in _NO_BODY or self.method == "HEAD":
             return 0
         length = self.content_length
-        plausible = length is not None and len(length) < 18 and length.isascii() and length.isdigit()
-        return int(length) if plausible else None  # type: ignore[arg-type]
+        if length is None:
+            return None
+        length = length.strip(" \t")
+        return int(length) if length.isascii() and length.isdigit() and len(length) < 18 else None
 
     def has_no_body(self) -> bool:
         """Whether the response goes out without a body, whatever the application gives."""
@@ -259,7 +264,7 @@ class Facts:
         actor = self.actor or self.describe_actor()
         if actor is None:
             if self.policy.resolver is not None or self.policy.async_resolver is not None:
-                event["actor"] = _ANONYMOUS
+                event["actor"] = _UNKNOWN if self.asking else _ANONYMOUS
             return
         event["actor"] = actor.actor
         if actor.session is not None:
@@ -282,10 +287,11 @@ class Facts:
 
     def _request(self) -> dict[str, Any]:
         policy, get = self.policy, self.fields.get
-        request: dict[str, Any] = {"method": self.method if self.method in ACTIONS else self.method[:64]}
+        request: dict[str, Any] = {"method": self.method if self.method in ACTIONS else self.method[:64] or "UNKNOWN"}
         agent = get("HTTP_USER_AGENT")
         if agent is not None:
-            request["user_agent"] = agent if agent.isascii() else self._wire(agent, "/http/request/user_agent")
+            text = policy.texts[agent]
+            request["user_agent"] = text if type(text) is str else self._changed(text, "/http/request/user_agent")
         referrer = get("HTTP_REFERER")
         if referrer:
             if not referrer.isascii():
@@ -338,13 +344,13 @@ class Facts:
             url["scheme"] = self.scheme
         value = self.fields.get("HTTP_HOST")
         if value:
-            name, port = _hosts.get(value) or _split_host(value)
+            name, port = split_host(value[:300] if value.isascii() else wire_text(value[:300])[0])
             url["host"] = name
             if port is not None:
                 url["port"] = port
         if not (path.isascii() and path.isprintable()):
             path = safe_path(path)
-        text = redactor.text(path)
+        text = redactor.path(path)
         if text is not path:
             self.noted().redacted.append("/url/path")
         url["path"] = text
@@ -379,16 +385,9 @@ class Facts:
         if len(value) > SHORT:
             self.noted().truncated.append(pointer)
             value = value[:SHORT]
-        return self._wire(value, pointer)
+        return self._changed(self.policy.texts[value], pointer)
 
     def _annotate(self, event: Event) -> None:
         for name, value in (self.annotations or {}).items():
             event[name] = {**event["outcome"], **value} if name == "outcome" else value
         event["severity"] = SEVERITY[event["level"]]
-
-
-def _split_host(value: str) -> tuple[str, int | None]:
-    if len(_hosts) >= _MEMO_SIZE:
-        _hosts.clear()
-    _hosts[value] = host = split_host(wire_text(value)[0])
-    return host

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Literal
 from urllib.parse import quote
@@ -100,6 +101,7 @@ def port_number(value: object) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65_536 else None
 
 
+@lru_cache(maxsize=_MEMO_SIZE)
 def split_host(value: str) -> tuple[str, int | None]:
     """A Host header's name and port (RFC 9110 §7.2); brackets of an IPv6 address are taken off."""
     port = _PORT.search(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ class Health:
 
     def renew(self) -> None:
         """Start anew: in a forked child, where the parent's lock may be held for ever."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may come in the middle
         self._counts: dict[str, int] = {}
         self._last: dict[str, str] = {}
         self._said: dict[str, float] = {}
@@ -38,7 +39,7 @@ class Health:
                 self._counts[kind] = self._counts.get(kind, 0) + 1
                 if kind in _HARMLESS:
                     return
-                # The text of a resolver's exception may hold personal data: its type says enough (OWASP logging).
+                # An exception's text may hold personal data (OWASP logging): type and place say enough.
                 reason = why if isinstance(why, str) else "" if why is None else _name(why)
                 self._last[kind] = reason
                 now = self._clock()
@@ -59,4 +60,11 @@ class Health:
 def _name(error: BaseException) -> str:
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return f"{name}: {error}" if isinstance(error, OSError) else name
+    if kind.__module__.startswith("auditmw."):  # our own words: path and reason
+        return f"{name}: {error}"
+    if isinstance(error, OSError) and error.errno is not None:
+        name = f"{name} [Errno {error.errno}] {os.strerror(error.errno)}"
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return name if trace is None else f"{name} at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

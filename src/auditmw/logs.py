@@ -10,7 +10,7 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-from auditmw.context import current, write_event
+from auditmw.context import current, unwritten, write_event
 
 _LEVELS = {"warn": "warning", "exception": "error", "fatal": "critical", "msg": "info", "log": "info", "notset": "info"}
 _NAMES = ("trace_id", "request_id", "user_id", "session_id")
@@ -46,15 +46,10 @@ def to_journal(logger: Any, method_name: str, event_dict: EventDict) -> EventDic
 
     Put it before the processors that format; `exc_info` becomes the event's ``error``.
     """
-    said = {
-        key: value for key, value in event_dict.items() if key not in ("event", "exc_info", "timestamp", "stack_info")
-    }
-    level = str(said.pop("level", method_name)).lower()
-    # structlog's generic logger leaves it to us that `exception` means the one being handled.
-    error = _exception(event_dict.get("exc_info", method_name == "exception"))
-    write_event(
-        str(event_dict.get("event", "")), {"level": _LEVELS.get(level, level), **said}, error=error, format="structlog"
-    )
+    try:
+        _write(method_name, event_dict)
+    except Exception as error:  # of a value whose own methods raise
+        unwritten.count("lost", error)
     return event_dict
 
 
@@ -73,6 +68,16 @@ def get_logger(**initial_values: Any) -> Any:
         cache_logger_on_first_use=True,
         **initial_values,
     )
+
+
+def _write(method_name: str, event_dict: EventDict) -> None:
+    own = ("event", "exc_info", "timestamp", "stack_info")
+    said = {key: value for key, value in event_dict.items() if key not in own}
+    level = str(said.pop("level", method_name)).lower()
+    # structlog's generic logger leaves it to us that `exception` means the one being handled.
+    error = _exception(event_dict.get("exc_info", method_name == "exception"))
+    said = {"level": _LEVELS.get(level, level), **said}
+    write_event(str(event_dict.get("event", "")), said, error=error, format="structlog")
 
 
 def _drop(logger: Any, method_name: str, event_dict: EventDict) -> EventDict:

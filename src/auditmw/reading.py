@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import orjson
 
@@ -18,13 +19,24 @@ def read(directory: str | os.PathLike[str], *, on_damage: Callable[[Damage], Non
     request whose process died has the outcome ``unknown``, reason ``process_died``. Raises FileNotFoundError when there
     is no such directory, or one that holds other things.
     """
-    if not os.path.isdir(os.path.join(directory, "journal")) and not _is_unused(directory):
-        raise FileNotFoundError(
-            f"expected an audit directory, not {os.fspath(directory)!r}; is it the one given to Audit?"
-        )
+    wrong = what_is_wrong_with(directory)
+    if wrong is not None:
+        raise FileNotFoundError(f"expected an audit directory: {wrong}")
     return read_events(directory, loads=orjson.loads, on_damage=on_damage)
 
 
-def _is_unused(directory: str | os.PathLike[str]) -> bool:
-    """Whether it may yet become an audit directory: it is empty, or has just its key."""
-    return os.path.isdir(directory) and set(os.listdir(directory)) <= {"pseudonym.key", "quarantine"}
+def what_is_wrong_with(directory: str | os.PathLike[str]) -> str | None:
+    """Why this is no audit directory, and which one may be meant; None where it is one, or may yet become one.
+
+    Raises OSError when it cannot be looked at.
+    """
+    path = Path(directory)
+    if not path.is_dir():
+        return f"{str(path)!r} is not a directory; is it the one given to Audit?"
+    inside = {entry.name for entry in os.scandir(path)}
+    if "journal" in inside or inside <= {"pseudonym.key", "quarantine"}:
+        return None
+    if path.name == "journal" and any(name.endswith(".jsonl") for name in inside):
+        return f"{str(path)!r} is the journal in one; give {str(path.parent)!r}"
+    likely = [str(path / name) for name in sorted(inside) if (path / name / "journal").is_dir()]
+    return f"{str(path)!r} has no journal/" + (f"; did you mean {likely[0]!r}?" if likely else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from auditmw.event import SCHEMA, SEVERITY, SHORT, Event, Notes, new_id, plain, timestamp, wire_text
@@ -38,7 +38,7 @@ def safe_fields(policy: Policy, said: Mapping[str, Any], notes: Notes) -> tuple[
             data.update(_safe(policy, value, "/data", notes))
             continue
         check = _CHECKS.get(name)
-        if check is not None and check(value):
+        if check is not None and _passes(check, value):
             fields[name] = _safe(policy, value, f"/{name}", notes)
         else:
             data.update(_safe(policy, {name: value}, "/data", notes))
@@ -115,7 +115,7 @@ def _add_request(event: Event, facts: Facts) -> None:
     if agent is not None:
         request["user_agent"] = wire_text(agent)[0]
     event["http"] = {"request": request}
-    event["url"] = {"path": facts.policy.redactor.text(safe_path(facts.path))}
+    event["url"] = {"path": facts.policy.redactor.path(safe_path(facts.path))}
 
 
 def _add_trace(event: Event, policy: Policy) -> None:
@@ -127,10 +127,20 @@ def _safe(policy: Policy, value: Any, pointer: str, notes: Notes) -> Any:
     return policy.redactor.tree(plain(value, pointer, notes), pointer, notes.redacted)
 
 
+def _passes(check: Callable[[Any], bool], value: Any) -> bool:
+    try:
+        return bool(check(value))
+    except Exception:  # of a value whose own methods raise
+        return False
+
+
 def _is_filter(value: Any) -> bool:
-    return isinstance(value, Mapping) and isinstance(value.get("object"), str) and not value.keys() - {
-        "object", "fields", "terms", "kwargs"
-    }  # fmt: skip
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("object"), str)
+        and not value.keys() - {"object", "fields", "terms", "kwargs"}
+        and isinstance(value.get("kwargs", {}), Mapping)
+    )
 
 
 def _is_target(value: Any) -> bool:

@@ -34,6 +34,7 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
 _NUMBER = re.compile(r"[0-9]{1,2}\Z")
 _LAYERED = re.compile(r"[%+?#{\[]")  # what a value needs to be encoded, to be a URL with a query, or to be JSON
+_PARAMETER = re.compile(r";([^;/=?#]+)=([^;/?#]*)")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _Names = Iterable[str]
 
@@ -106,6 +107,16 @@ class Redactor:
                 self._clean.clear()
             self._clean.add(value)
         return clean
+
+    def path(self, value: str) -> str:
+        """Redact a path: its parameters by name (``;jsessionid=...``, RFC 3986 §3.3), then all of it as text."""
+        if ";" in value:
+            clean = _PARAMETER.sub(self._parameter, value)
+            value = value if clean == value else clean
+        return self.text(value)
+
+    def _parameter(self, match: re.Match[str]) -> str:
+        return f";{match[1]}={REDACTED}" if match[2] and self.sensitive(_decoded(match[1])) else match[0]
 
     def query(self, raw: str) -> str:
         """Redact a raw query string or form; order, duplicates, separators and percent-encoding stay as they are.
@@ -198,7 +209,7 @@ class Redactor:
             clean = path + question_mark + self._query(query, depth) + hash_mark + self._query(fragment, depth)
         if clean.startswith("//"):
             clean = _USERINFO.sub(f"://{REDACTED}@", f":{clean}")[1:]
-        clean = self.text(clean)
+        clean = self.path(clean) if ";" in clean else self.text(clean)
         return value if clean == value else clean
 
     def tree(self, value: Any, pointer: str, redacted: list[str]) -> Any:
@@ -216,7 +227,7 @@ class Redactor:
 
     def _tree(self, value: Any, pointer: str, redacted: list[str], done: dict[int, Any], depth: int) -> Any:
         if isinstance(value, str):
-            clean = self.text(value)
+            clean = self.url(value) if "://" in value else self.text(value)
             return value if clean is value else _hide(pointer, redacted, clean)
         if isinstance(value, int | float):
             is_card = 10**12 <= value < 10**19 and _is_card(str(int(value)))

@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any, cast
 
@@ -58,6 +59,10 @@ class WSGIAudit:
     def __init__(self, app: WSGIApplication, audit: Audit, *, resolver: Resolver | None = None) -> None:
         if not callable(app):
             raise TypeError(f"expected a WSGI application as the first argument, not {app!r}")
+        if inspect.iscoroutinefunction(app):
+            raise TypeError(f"expected a WSGI application as the first argument, not the async {app!r}; use ASGIAudit")
+        if not hasattr(audit, "policy_with"):
+            raise TypeError(f"expected an auditmw.Audit as the second argument, not {audit!r}")
         self.app = app
         self.audit = audit
         self._policy = policy = audit.policy_with(resolver, blocking=True)
@@ -103,9 +108,7 @@ class WSGIAudit:
             exchange = self._exchange(environ)
         except Exception as error:  # whatever the server put there, the request has its event
             policy.count("degraded", error)
-            exchange = Exchange(
-                policy, "wsgi", environ, read_headers, {}, {}, "", "/", "", "http", "1.1", "unknown", None
-            )
+            exchange = Exchange.of_unreadable(policy, "wsgi", environ, read_headers)
         with contextlib.suppress(Exception):
             environ[policy.mark] = True
         return exchange
@@ -225,7 +228,8 @@ class Body:
             if self._next is None:
                 self._next = iter(self._result).__next__
             chunk = self._next()
-            if exchange.account(len(chunk) if isinstance(chunk, bytes) else 0):  # anything else the server refuses
+            whole = exchange.account(len(chunk) if isinstance(chunk, bytes) else 0)  # anything else the server refuses
+            if whole or self._is_last():
                 _finish(exchange)
             return chunk
         except StopIteration:
@@ -238,6 +242,15 @@ class Body:
             raise
         finally:
             leave(token)
+
+    def __del__(self) -> None:
+        """A server that lets go of the body without `close` breaks PEP 3333; the request has its event all the same."""
+        if not self._exchange.done:
+            self._exchange.left()
+            _finish(self._exchange)
+
+    def _is_last(self) -> bool:
+        return False
 
     def close(self) -> None:
         """Close the application's result; a body that was not read to its end means that the client went away."""
@@ -262,11 +275,22 @@ class Body:
 class _SizedBody(Body):
     """A body that tells its number of chunks, from which servers make a Content-Length (PEP 3333)."""
 
-    __slots__ = ("_sized",)
+    __slots__ = ("_chunks_left", "_sized")
 
     def __init__(self, exchange: Exchange, result: Iterable[bytes]) -> None:
         super().__init__(exchange, result)
         self._sized = cast("Sized", result)
+        self._chunks_left: int | None = None
+
+    def _is_last(self) -> bool:
+        """Whether the server, which knows the number of chunks, takes the one that is handed over for the last one."""
+        if self._chunks_left is None:
+            self._chunks_left = len(self._sized)
+        self._chunks_left -= 1
+        if self._chunks_left != 0 or self._exchange.status == 0:
+            return False
+        self._exchange.complete = True
+        return not self._exchange.done
 
     def __len__(self) -> int:
         return len(self._sized)

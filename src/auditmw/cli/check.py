@@ -33,7 +33,7 @@ STYLES = {"ok": ("âœ“ ok  ", "green"), "warn": ("! warn", "yellow"), "fail": ("â
     auditmw check /var/lib/shop/audit | jq -r 'select(.level!="ok") | .advice'
     """,
 )
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=click.Path(path_type=Path, readable=False))
 @click.option("--app", metavar="MODULE:ATTRIBUTE", help="The app, or its Audit: is imported to see its configuration.")
 @output_options
 def check(directory: Path, app: str | None, **output: Any) -> None:

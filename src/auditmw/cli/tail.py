@@ -13,6 +13,7 @@ from auditmw.cli.events import WrittenEvent, newest
 from auditmw.cli.lines import text_at
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options, since_option
 from auditmw.journal import Damage, Follower
+from auditmw.reading import what_is_wrong_with
 
 POLL_SECONDS = 0.25
 LATELY = timedelta(seconds=60)  # what is older than this was written before the follower took its places
@@ -28,7 +29,7 @@ LATELY = timedelta(seconds=60)  # what is older than this was written before the
     auditmw tail /var/lib/shop/audit -z Europe/Amsterdam -o human | less
     """,
 )
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=click.Path(path_type=Path, readable=False))
 @click.option("-f", "--follow", is_flag=True, help="Go on with the events that come; Ctrl-C ends it.")
 @click.option("-n", "--limit", type=click.IntRange(0), default=30, show_default=True, help="How many; 0: all.")
 @since_option
@@ -100,8 +101,9 @@ def _show_newest(shown: Output, directory: Path, limit: int, since: datetime | N
 
 
 def _nothing(directory: Path, since: datetime | None) -> str:
-    if directory.name == "journal" and any(directory.glob("*.jsonl")):
-        return f"No events: give the audit directory itself, {directory.parent}"
+    wrong = what_is_wrong_with(directory)
+    if wrong:
+        return f"No events: {wrong}"
     return f"No events in {directory}" + (f" since {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if since else "")
 
 

@@ -178,7 +178,11 @@ def _identity(request: HttpRequest | None, user_field: str) -> auditmw.Identity 
     if user is not None and user.is_authenticated:
         return auditmw.Identity(getattr(user, user_field), session=key, authenticated=True)
     known = session.get(SESSION_KEY) if accessed and user is None and user_field in ("pk", "id") else None
-    return None if known is None and key is None else auditmw.Identity(known, session=key)
+    if known is not None or key is not None:
+        return auditmw.Identity(known, session=key)
+    # Nobody looked, so nobody knows; whose session it may be stands in the cookie, which costs nothing.
+    claimed = request.COOKIES.get(settings.SESSION_COOKIE_NAME) if session is not None and not accessed else None
+    return auditmw.Identity(type="unknown", session=claimed) if claimed else None
 
 
 def _looked_at(request: Any) -> Any:

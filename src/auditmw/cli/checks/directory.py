@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from auditmw.cli.checks.finding import Finding, fail, ok, warn
+from auditmw.reading import what_is_wrong_with
 
 FREE_BYTES_FAIL = 64 << 20  # four journal files of 16 MiB
 FREE_BYTES_WARN = 1 << 30
@@ -43,7 +44,11 @@ def _not_a_directory(directory: Path) -> Finding | None:
     except OSError as error:
         return fail("directory.exists", f"{directory}: {error.strerror}", _AS_THE_APP)
     if is_directory:
-        return None
+        try:
+            wrong = what_is_wrong_with(directory)
+        except OSError as error:
+            return fail("directory.readable", f"{directory}: {error.strerror}", _AS_THE_APP)
+        return fail("directory.journal", wrong, "give the directory that Audit(...) was given") if wrong else None
     return fail("directory.exists", f"{directory} is not a directory", "give the directory, not a file in it")
 
 
