@@ -183,6 +183,7 @@ def test_read_settles_intents(tmp_path):
         pytest.param("/health", "503 Service Unavailable", {}, True, id="server errors too"),
         pytest.param("/health", "raise", {}, True, id="exceptions too"),
         pytest.param("/health", "503 Service Unavailable", {"exempt_errors": True}, False, id="unless told otherwise"),
+        pytest.param("/health/../admin", "200 OK", {}, True, id="a path that may mean another one"),
         pytest.param("/healthy", "200 OK", {"exempt": [r"^/health$"]}, True, id="the expression decides"),
         pytest.param("/HEALTH", "200 OK", {"exempt": [r"(?i)^/health", r"^/static/"]}, False, id="flags inside"),
         pytest.param(

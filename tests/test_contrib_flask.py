@@ -293,7 +293,7 @@ def test_a_session_that_cannot_be_read_is_the_views_to_find_out(app, recorder):
 
     app.session_interface = Sessions()
     assert app.test_client().get("/items/7").data == b"item 7"
-    assert recorder.one()["actor"] == {"type": "anonymous", "authenticated": False}
+    assert recorder.one()["actor"] == {"type": "unknown"}
     assert app.extensions["auditmw"].health()["counts"]["resolver_errors"]
 
 

@@ -680,3 +680,26 @@ def _seconds(clean, text):
 def test_the_planted_credentials_are_what_they_say():
     header = base64.urlsafe_b64decode(JWT.split(".")[0] + "==")
     assert json.loads(header) == {"alg": "HS256"}
+
+
+@pytest.mark.parametrize(
+    ("path", "written"),
+    [
+        ("/a;jsessionid=ABC123/b", "/a;jsessionid=REDACTED/b"),
+        ("/a;v=1;token=x", "/a;v=1;token=REDACTED"),
+        ("/a;v=1", "/a;v=1"),
+        ("/a;token=", "/a;token="),
+        ("/plain/path", "/plain/path"),
+    ],
+)
+def test_parameters_of_a_path_are_redacted_by_name(path, written):
+    assert Redactor().path(path) == written
+    assert Redactor().url(f"https://shop.example{path}") == f"https://shop.example{written}"
+
+
+def test_a_url_in_data_loses_its_secrets():
+    redacted: list[str] = []
+    assert Redactor().tree({"next": "https://a.example/?token=abc&page=1"}, "/data", redacted) == {
+        "next": "https://a.example/?token=REDACTED&page=1"
+    }
+    assert redacted == ["/data/next"]

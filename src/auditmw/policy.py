@@ -94,8 +94,11 @@ class Policy:
             object.__setattr__(self, name, value)  # the instance is frozen
 
     def exempts(self, path: str) -> bool:
-        """Whether requests of this path are not recorded unless they fail; looks at its first 2,048 characters."""
-        return any(pattern.search(path[:2048]) is not None for pattern in self.exempt)
+        """Whether requests of this path are not recorded unless they fail; looks at its first 2,048 characters.
+
+        A path with ``..`` is never exempt: an application may take it for another one.
+        """
+        return ".." not in path and any(pattern.search(path[:2048]) is not None for pattern in self.exempt)
 
 
 def _written(clean: Callable[[str], str], text: str, escaped: bool) -> str | Changed:
