@@ -159,11 +159,14 @@ class _Http:
     async def receive(self) -> Message:
         message = await self._receive()
         exchange = self.exchange
-        kind = message["type"]
-        if kind == "http.request":
-            exchange.received_bytes = (exchange.received_bytes or 0) + len(message.get("body") or b"")
-        elif kind == "http.disconnect" and not exchange.complete:
-            exchange.client_gone = True
+        try:
+            kind = message["type"]
+            if kind == "http.request":
+                exchange.received_bytes = (exchange.received_bytes or 0) + len(message.get("body") or b"")
+            elif kind == "http.disconnect" and not exchange.complete:
+                exchange.client_gone = True
+        except Exception as error:  # a malformed message is the application's to refuse
+            exchange.policy.count("internal_errors", error)
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
@@ -340,7 +343,8 @@ def started(exchange: Exchange, message: Message, channel: _Http | _WebSocket) -
             headers = list(headers)  # perhaps one that can be read only once
         if "status" in message:
             exchange.status = int(message["status"])
-        channel.trailers = bool(message.get("trailers", False))
+        if message.get("trailers", False):  # which a server that does not know them leaves out
+            channel.trailers = "http.response.trailers" in (exchange.carrier.get("extensions") or ())
         passed = [
             header
             for header in headers
