@@ -522,3 +522,10 @@ def test_an_unknown_zone_is_a_usage_error(directory, zone):
     result = tail(directory, "-z", zone)
     assert result.exit_code == 2
     assert "expected local, UTC or a zone" in result.stderr
+
+
+def test_the_newest_are_counted_once_where_a_copy_of_a_file_was_restored_beside_it(directory):
+    write(directory, *map(event, range(27)))
+    (original,) = (directory / "journal").glob("*.jsonl")
+    (directory / "journal" / "00000000000000000000.000001.jsonl").write_bytes(original.read_bytes())
+    assert shown(tail(directory, "--limit", 25)) == list(range(2, 27))

@@ -51,12 +51,16 @@ def newest(
 def _no_newer_than_nth(directory: Path, limit: int) -> datetime | None:
     """Return a time at or before that of the `limit`-th newest event; None when there are fewer, or no times."""
     times: list[str] = []
+    seen: set[str] = set()  # a restored copy of a file holds the same events once more
     for file in sorted(journal_files(directory), key=_modified, reverse=True):
         for line in FileReader(file).lines():
-            stamp = _time_of(line.body)
-            if stamp and len(times) < limit:
+            stamp, event_id = _time_and_id(line.body)
+            if not stamp or event_id in seen:
+                continue
+            seen.add(event_id)
+            if len(times) < limit:
                 heapq.heappush(times, stamp)
-            elif stamp:
+            else:
                 heapq.heappushpop(times, stamp)
         if len(times) == limit:  # other files can only hold newer ones: the limit-th newest of all is not older
             break
@@ -66,13 +70,14 @@ def _no_newer_than_nth(directory: Path, limit: int) -> datetime | None:
         return None
 
 
-def _time_of(body: bytes) -> str | None:
+def _time_and_id(body: bytes) -> tuple[str | None, str]:
     try:
         event = orjson.loads(body)
     except ValueError:
-        return None
+        return None, ""
     # A pending event is not shown beside its final one.
-    return None if text_at(event, "outcome", "result") == "pending" else text_at(event, "timestamp")
+    pending = text_at(event, "outcome", "result") == "pending"
+    return None if pending else text_at(event, "timestamp"), text_at(event, "id") or ""
 
 
 def _modified(file: Path) -> float:
