@@ -11,7 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
@@ -99,8 +98,10 @@ class ASGIAudit:
         except Exception as error:  # whatever the server put there, the request has its event
             policy.count("degraded", error)
             exchange = Exchange.of_unreadable(policy, "asgi", scope, read_headers)
-        with contextlib.suppress(Exception):
+        try:
             scope[policy.mark] = True
+        except Exception:  # it may be read only: then it is not wrapped twice by us either
+            policy.count("internal_errors")
         return exchange
 
     def _exchange(self, scope: Scope) -> Exchange:

@@ -195,8 +195,10 @@ class Exchange(Facts):
         The carrier may come again, to be served anew.
         """
         self.error = None
-        with contextlib.suppress(Exception):
+        try:
             del self.carrier[self.policy.mark]
+        except Exception:
+            return  # it was taken away, or could not be set
 
     # -- who is calling
 

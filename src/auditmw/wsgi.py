@@ -11,7 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any, cast
@@ -109,8 +108,10 @@ class WSGIAudit:
         except Exception as error:  # whatever the server put there, the request has its event
             policy.count("degraded", error)
             exchange = Exchange.of_unreadable(policy, "wsgi", environ, read_headers)
-        with contextlib.suppress(Exception):
+        try:
             environ[policy.mark] = True
+        except Exception:  # it may be read only: then it is not wrapped twice by us either
+            policy.count("internal_errors")
         return exchange
 
     def _exchange(self, environ: WSGIEnvironment) -> Exchange:
