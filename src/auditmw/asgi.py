@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from auditmw.context import current_exchange, leave
-from auditmw.exchange import Exchange
+from auditmw.exchange import Exchange, begun
 from auditmw.head import cgi_name, port_number
 from auditmw.routes import template
 
@@ -90,19 +90,7 @@ class ASGIAudit:
 
     def begin(self, scope: Scope) -> Exchange | None:
         """A new exchange; None where a shell outside of this one has made it already, or where it cannot be made."""
-        policy = self._policy
-        try:
-            if policy.mark in scope:  # wrapped twice: one event
-                return None
-            exchange = self._exchange(scope)
-        except Exception as error:  # whatever the server put there, the request has its event
-            policy.count("degraded", error)
-            exchange = Exchange.of_unreadable(policy, "asgi", scope, read_headers)
-        try:
-            scope[policy.mark] = True
-        except Exception:  # it may be read only: then it is not wrapped twice by us either
-            policy.count("internal_errors")
-        return exchange
+        return begun(self._policy, "asgi", scope, read_headers, self._exchange)
 
     def _exchange(self, scope: Scope) -> Exchange:
         names = self._names

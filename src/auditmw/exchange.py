@@ -15,6 +15,7 @@ import contextlib
 import inspect
 import sys
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, cast
 
@@ -38,11 +39,6 @@ class Exchange(Facts):
     """One request and its answer."""
 
     __slots__ = ()
-
-    @classmethod
-    def of_unreadable(cls, policy: Policy, protocol: str, carrier: Any, read_headers: ReadHeaders) -> Exchange:
-        """An exchange of a request that cannot be read, because of what the server or a middleware put there."""
-        return cls(policy, protocol, carrier, read_headers, {}, {}, "UNKNOWN", "/", "", "http", "1.1", "unknown", None)
 
     # -- told by the shell
 
@@ -286,3 +282,26 @@ class Exchange(Facts):
             self.policy.emit(application_event(self.policy, self, "failed_after_response", fields, error=error))
         except Exception as own:
             self.policy.count("lost", own)
+
+
+def begun(
+    policy: Policy, protocol: str, carrier: Any, read_headers: ReadHeaders, make: Callable[[Any], Exchange]
+) -> Exchange | None:
+    """The exchange that `make` reads from the carrier, an environ or a scope; None where it is recorded already.
+
+    Never raises: what a server or a middleware put there may be anything, and the request has its event all the same.
+    """
+    try:
+        if policy.mark in carrier:  # wrapped twice: one event
+            return None
+        exchange = make(carrier)
+    except Exception as error:
+        policy.count("degraded", error)
+        unread: dict[str, str] = {}
+        nothing = ("UNKNOWN", "/", "", "http", "1.1", "unknown", None)
+        exchange = Exchange(policy, protocol, carrier, read_headers, unread, unread, *nothing)
+    try:
+        carrier[policy.mark] = True
+    except Exception:  # it may be read only: then it is not wrapped twice by us either
+        policy.count("internal_errors")
+    return exchange

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any, cast
 
 from auditmw.context import current_exchange, leave
-from auditmw.exchange import Exchange
+from auditmw.exchange import Exchange, begun
 from auditmw.head import (
     CONTENT_LENGTH,
     CONTENT_TYPE,
@@ -100,19 +100,7 @@ class WSGIAudit:
 
     def begin(self, environ: WSGIEnvironment) -> Exchange | None:
         """A new exchange; None where a shell outside of this one has made it already, or where it cannot be made."""
-        policy = self._policy
-        try:
-            if policy.mark in environ:  # wrapped twice: one event
-                return None
-            exchange = self._exchange(environ)
-        except Exception as error:  # whatever the server put there, the request has its event
-            policy.count("degraded", error)
-            exchange = Exchange.of_unreadable(policy, "wsgi", environ, read_headers)
-        try:
-            environ[policy.mark] = True
-        except Exception:  # it may be read only: then it is not wrapped twice by us either
-            policy.count("internal_errors")
-        return exchange
+        return begun(self._policy, "wsgi", environ, read_headers, self._exchange)
 
     def _exchange(self, environ: WSGIEnvironment) -> Exchange:
         get = environ.get
