@@ -70,6 +70,7 @@ def lines_of(stream: io.BytesIO) -> list[dict[str, Any]]:
         ({"durability": "tape"}, ValueError, "'tape'"),
         ({"rotate_bytes": 0}, ValueError, "0"),
         ({"rotate_seconds": -1}, ValueError, "-1"),
+        ({"rotate_bytes": "16M"}, ValueError, "'16M'"),
         ({"capture_headers": ["Authorization"]}, ValueError, "'authorization'"),
         ({"capture_headers": "accept"}, TypeError, "put it in a list"),
         ({"destination": 5}, TypeError, "not 5"),

@@ -109,6 +109,8 @@ class Proxies:
         hops: int | None = None,
         server_already_resolved: bool = False,
     ) -> None:
+        if isinstance(header, str):
+            header = header.lower()  # type: ignore[assignment]  # names of headers have no case (RFC 9110 §5.1)
         if header is not None and header not in _READERS:
             raise ValueError(f"expected header to be one of {', '.join(_READERS)}, or None, not {header!r}")
         if hops is not None:

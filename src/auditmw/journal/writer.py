@@ -60,10 +60,9 @@ class Journal:
     ) -> None:
         if durability not in ("os", "disk"):
             raise ValueError(f"expected durability 'os' or 'disk', not {durability!r}")
-        if not rotate_bytes > 0:
-            raise ValueError(f"expected rotate_bytes above 0, not {rotate_bytes!r}")
-        if not rotate_seconds > 0:
-            raise ValueError(f"expected rotate_seconds above 0, not {rotate_seconds!r}")
+        for option, value in (("rotate_bytes", rotate_bytes), ("rotate_seconds", rotate_seconds)):
+            if not isinstance(value, (int, float)) or not value > 0:
+                raise ValueError(f"expected {option} to be a number above 0, not {value!r}")
         # Absolute, because a daemon changes its working directory after it was configured.
         self._directory = os.path.abspath(os.fsdecode(directory))
         self._disk = durability == "disk"
