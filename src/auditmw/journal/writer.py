@@ -62,7 +62,7 @@ class Journal:
             raise ValueError(f"expected durability 'os' or 'disk', not {durability!r}")
         for option, value in (("rotate_bytes", rotate_bytes), ("rotate_seconds", rotate_seconds)):
             if not isinstance(value, (int, float)) or not value > 0:
-                raise ValueError(f"expected {option} to be a number above 0, not {value!r}")
+                raise ValueError(f"expected {option} above 0, not {value!r}")
         # Absolute, because a daemon changes its working directory after it was configured.
         self._directory = os.path.abspath(os.fsdecode(directory))
         self._disk = durability == "disk"
