@@ -703,3 +703,28 @@ def test_a_url_in_data_loses_its_secrets():
         "next": "https://a.example/?token=REDACTED&page=1"
     }
     assert redacted == ["/data/next"]
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("host=db password=hunter2 dbname=x", "host=db password=REDACTED dbname=x"),
+        ("API_KEY='abc def' and more", "API_KEY=REDACTED and more"),
+        ('{"client_secret": "s3cr3t", "page": 1}', '{"client_secret": REDACTED, "page": 1}'),
+        ("password: hunter2", "password: REDACTED"),
+        ("the token is expired", "the token is expired"),
+        ("KeyError: 'alice'", "KeyError: 'alice'"),
+        ("if password == other:", "if password == other:"),
+        ("page=2&sort=asc", "page=2&sort=asc"),
+        ('File "/app/views.py", line 3, in view', 'File "/app/views.py", line 3, in view'),
+    ],
+)
+def test_assignments_in_prose_are_redacted_by_name(text, written):
+    assert Redactor().prose(text) == written
+
+
+def test_prose_of_an_attacker_costs_no_more_than_its_length():
+    began = time.thread_time()
+    for seed in ("password=", "a" * 63 + "=", "x:", "password   :   ", '"' * 3 + "token="):
+        Redactor().prose(seed * (60_000 // len(seed)))
+    assert time.thread_time() - began < 5

@@ -248,7 +248,7 @@ class Facts:
         described = describe_error(error, handled=handled)
         for name in ("message", "stacktrace"):
             if name in described:
-                text = self.policy.redactor.text(described[name])
+                text = self.policy.redactor.prose(described[name])
                 if text is not described[name]:
                     self.noted().redacted.append(f"/error/{name}")
                     described[name] = text

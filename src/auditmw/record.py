@@ -40,6 +40,9 @@ def safe_fields(policy: Policy, said: Mapping[str, Any], notes: Notes) -> tuple[
         check = _CHECKS.get(name)
         if check is not None and _passes(check, value):
             fields[name] = _safe(policy, value, f"/{name}", notes)
+            if name == "message" and (clean := policy.redactor.prose(fields[name])) is not fields[name]:
+                fields[name] = clean
+                notes.redacted.append("/message")
         else:
             data.update(_safe(policy, {name: value}, "/data", notes))
             if check is not None:
@@ -88,7 +91,7 @@ def application_event(
     event |= {key: value for key, value in fields.items() if key not in ("level", "outcome", "route")}
     event["outcome"] = outcome
     if not is_name:
-        event.setdefault("message", policy.redactor.text(str(plain(name, "/message", notes or Notes()))))
+        event.setdefault("message", policy.redactor.prose(str(plain(name, "/message", notes or Notes()))))
     if error is not None:
         described = Facts.describe_failure(_Failing(policy, notes), error, handled=True)
         event["error"] = described

@@ -34,6 +34,9 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
 _NUMBER = re.compile(r"[0-9]{1,2}\Z")
 _LAYERED = re.compile(r"[%+?#{\[]")  # what a value needs to be encoded, to be a URL with a query, or to be JSON
+# As connection strings, environments and JSON have it; what is assigned ends where a word does.
+_ASSIGNED = r"(?![=:/\s])(\"[^\"]*\"|'[^']*'|[^\s,;&'\"()\[\]{}]+)"
+_ASSIGNMENT = re.compile(rf"\b([A-Za-z][\w-]{{1,63}})([\"']?\s{{0,4}}[=:]\s{{0,4}}){_ASSIGNED}")
 _PARAMETER = re.compile(r";([^;/=?#]+)=([^;/?#]*)")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _Names = Iterable[str]
@@ -108,12 +111,18 @@ class Redactor:
             self._clean.add(value)
         return clean
 
+    def prose(self, value: str) -> str:
+        """Redact a message or a traceback: what is assigned to a sensitive name (``password=...``), then the text."""
+        clean = _ASSIGNMENT.sub(self._assignment, value)
+        return self.text(value if clean == value else clean)
+
+    def _assignment(self, match: re.Match[str]) -> str:
+        return match[1] + match[2] + REDACTED if self.sensitive(match[1]) else match[0]
+
     def path(self, value: str) -> str:
         """Redact a path: its parameters by name (``;jsessionid=...``, RFC 3986 §3.3), then all of it as text."""
-        if ";" in value:
-            clean = _PARAMETER.sub(self._parameter, value)
-            value = value if clean == value else clean
-        return self.text(value)
+        clean = _PARAMETER.sub(self._parameter, value) if ";" in value else value
+        return self.text(value if clean == value else clean)
 
     def _parameter(self, match: re.Match[str]) -> str:
         return f";{match[1]}={REDACTED}" if match[2] and self.sensitive(_decoded(match[1])) else match[0]
