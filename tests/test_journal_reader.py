@@ -1,5 +1,6 @@
 """Reading journals that are whole, torn, flipped, hostile, live, or on a failing disk."""
 
+import contextlib
 import errno
 import os
 import re
@@ -591,3 +592,22 @@ def test_an_error_of_the_one_who_is_told_about_damage_is_his(tmp_path):
 def test_numbers_of_the_tools_are_those_of_the_files(tmp_path):
     place(tmp_path, sealed(1, 2))
     assert numbers(tmp_path) == [1, 2]
+
+
+def test_a_listing_that_saw_a_later_file_and_not_an_earlier_one_is_made_again(tmp_path, monkeypatch):
+    """As readdir(3) may, while a writer makes files."""
+    names = [f"01a1fe95d352acdfd682.{number:06d}.jsonl" for number in (1, 2, 3, 4)]
+    (tmp_path / "journal").mkdir()
+    for name in names:
+        (tmp_path / "journal" / name).write_bytes(b"")
+    listings = [[names[0], names[2]], names]
+    listed = os.scandir
+
+    @contextlib.contextmanager
+    def scandir(folder):
+        seen = listings.pop(0)
+        with listed(folder) as entries:
+            yield [entry for entry in entries if entry.name in seen]
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert [file.name for file in journal_files(tmp_path)] == names[:3]

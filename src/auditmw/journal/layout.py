@@ -38,12 +38,23 @@ def journal_files(directory: str | os.PathLike[str]) -> list[Path]:
     """
     folder = Path(directory) / JOURNAL
     try:
-        with os.scandir(folder) as entries:
-            names = [e.name for e in entries if _NAME.fullmatch(e.name) and e.is_file(follow_symlinks=False)]
+        found = _listed(folder)
+        last = {writer: number for writer, number, _ in found}
+        if len(found) < sum(last.values()):
+            # Files that are made while a folder is listed may be seen or not, in any order (readdir(3)). But what was
+            # made before the last one that was seen is there by now.
+            found = [file for file in _listed(folder) if file[1] <= last.get(file[0], 0)]
     except FileNotFoundError:
         os.stat(directory)
         return []
-    return [folder / name for name in sorted(names, key=_writer_and_number)]
+    return [folder / name for _, _, name in found]
+
+
+def _listed(folder: Path) -> list[tuple[str, int, str]]:
+    """Return writer, number and name of each file, in order."""
+    with os.scandir(folder) as entries:
+        names = [e.name for e in entries if _NAME.fullmatch(e.name) and e.is_file(follow_symlinks=False)]
+    return sorted((*_writer_and_number(name), name) for name in names)
 
 
 def _writer_and_number(name: str) -> tuple[str, int]:
