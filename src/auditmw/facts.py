@@ -190,9 +190,7 @@ class Facts:
             )
         if correlation_id is not None:
             event["correlation_id"] = correlation_id
-        proxies = self.policy.proxies
-        claimed = self.found.get(proxies.header)
-        address, port, where, forwarded, _, host = proxies.client(self.peer, self.port, claimed)
+        address, port, where, forwarded, _, host = self.client()
         client: dict[str, Any] = {"address": address, "peer_address": self.peer, "origin": where}
         if port is not None:
             client["port"] = port
@@ -325,12 +323,8 @@ class Facts:
         response: dict[str, Any] = {"status_code": self.status} if 0 < self.status <= 999 else {}
         if self.body_bytes is not None:
             response["body_size"] = 0 if self.has_no_body() else self.body_bytes
-        content_type = self.content_type
-        if content_type is not None:
-            plain = len(content_type) <= SHORT and content_type.isascii()
-            response["content_type"] = (
-                content_type if plain else self._short(content_type, "/http/response/content_type")
-            )
+        if self.content_type is not None:
+            response["content_type"] = self._short(self.content_type, "/http/response/content_type")
         if self.reason is not None:
             response["reason"] = self.reason
         if self.captured is not None:
