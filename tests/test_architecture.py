@@ -22,6 +22,7 @@ CORE_DEPENDENCIES = {"orjson", "structlog", "asgiref", "werkzeug"}
 ABSENT_AFTER_IMPORT = {
     *("flask", "flask_login", "django", "starlette", "fastapi", "httpx", "click", "rich", "twisted", "trio"),
     *("gunicorn", "uvicorn", "gevent", "duckdb", "auditmw.contrib", "auditmw.cli"),
+    *("auditmw.archive", "auditmw.query", "auditmw.formats", "auditmw.importing", "lark"),
 }
 
 
@@ -46,6 +47,7 @@ def row(ours: str = "", others: str = "") -> Row:
 COMPUTED = "<computed>"  # only the command line may: it loads the application that it is told to check
 FIVE = "event trace peer identity redact"
 PUBLIC_API = "auditmw"
+EXTRAS = ("contrib", "cli", "testing", "archive", "query", "formats", "importing")  # these bring dependencies of their own
 # A package's row is that of all its modules; a module's own row goes before its package's.
 TABLE = {
     "forks": row(),
@@ -69,7 +71,8 @@ TABLE = {
     "exchange": row("caching facts forks head outcome policy record request " + FIVE),
     # The way into the journal and out of it.
     "journal": row(),
-    "reading": row("event journal", "orjson"),
+    "archive": row("journal", "duckdb orjson"),
+    "reading": row("archive event journal", "orjson"),
     "emitter": row("event trace health journal"),
     "audit": row("emitter forks head health journal policy request " + FIVE, "asgiref"),
     # What applications touch.
@@ -82,13 +85,17 @@ TABLE = {
     PUBLIC_API: row("asgi audit context head logs reading request shell wsgi " + FIVE),
     "resolvers": row("identity request"),
     "testing": row("event", "orjson jsonschema"),
+    # What looks at the events: outside of the request path, from `auditmw[query]` on.
+    "query": row("archive journal", "duckdb lark"),
+    "formats": row("event", "orjson crossplane apachelogs"),
+    "importing": row("archive event formats journal redact", "orjson zstandard"),
     # The outermost: nobody imports these.
     "contrib": row(PUBLIC_API),
     "contrib.flask": row(PUBLIC_API, "flask flask_login werkzeug"),
     "contrib.django": row(PUBLIC_API, "django asgiref"),
     "contrib.starlette": row(PUBLIC_API, "starlette"),
     "contrib.httpx": row(PUBLIC_API, "httpx"),
-    "cli": row("*", f"click rich orjson flask werkzeug waitress httpx {COMPUTED}"),
+    "cli": row("*", f"click rich orjson duckdb flask werkzeug waitress httpx {COMPUTED}"),
     "__main__": row("cli"),
 }
 
@@ -191,7 +198,7 @@ def test_the_import_table_has_no_cycle():
 
 
 def test_the_core_uses_the_four_dependencies_and_no_more():
-    core = [allowed for name, allowed in TABLE.items() if not name.startswith(("contrib", "cli", "testing"))]
+    core = [allowed for name, allowed in TABLE.items() if not name.startswith(EXTRAS)]
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert {re.match(r"[\w-]+", line)[0] for line in declared} == CORE_DEPENDENCIES
     assert {other for allowed in core for other in allowed.others} <= CORE_DEPENDENCIES

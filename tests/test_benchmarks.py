@@ -3,9 +3,14 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
 import pytest
+
+import auditmw
+from auditmw.cli.history import History
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,7 +24,7 @@ def run(*arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize("name", ["overhead", "kill", "steps"])
+@pytest.mark.parametrize("name", ["overhead", "kill", "steps", "history", "query", "importing"])
 def test_a_benchmark_explains_itself_as_a_module_and_as_a_file(name):
     assert run("-m", f"benchmarks.{name}", "--help") == run(f"benchmarks/{name}.py", "--help")
 
@@ -42,3 +47,34 @@ def test_instructions_are_counted_by_function(kind):
     counts = {row[0].strip(): float(row[2]) for row in rows[2:] if len(row) == 3}
 
     assert counts["all"] > counts["facts.py: compose"] > 0
+
+
+def test_history_writes_the_days_side_by_side(tmp_path):
+    until = datetime(2026, 11, 20, tzinfo=UTC)
+    small = ["--events", "2_000", "--days", "3", "--until", "2026-11-20T00:00:00Z", "--into", str(tmp_path)]
+    said = run("-m", "benchmarks.history", *small)
+
+    assert said.startswith("2,000 events")
+    assert list(auditmw.read(tmp_path)) == [orjson.loads(entry.body) for entry in History(2_000, 3, until=until)]
+
+
+def test_query_asks_both_stores_and_gets_the_same_answers(tmp_path):
+    file = tmp_path / "figures.json"
+    table = run("-m", "benchmarks.query", "--events", "20_000", "--rounds", "2", "--json", str(file))
+
+    assert "failed" not in table
+    stores = json.loads(file.read_text())["stores"]
+    assert set(stores) == {"auditmw", "sqlite"}
+    for store in stores.values():
+        assert store["events"] == 20_000
+        assert all(len(rounds) == 2 for rounds in store["answers"].values())
+    rows = {question: rounds[0][-1] for question, rounds in stores["auditmw"]["answers"].items()}
+    assert not [question for question, digest in rows.items() if digest.startswith("0 ")]
+
+
+def test_importing_measures_until_all_lines_are_ready_to_query(tmp_path):
+    file = tmp_path / "figures.json"
+    table = run("-m", "benchmarks.importing", "--lines", "2_000", "--rounds", "1", "--json", str(file))
+
+    assert "| auditmw |" in table
+    assert json.loads(file.read_text())["auditmw"][0]["seconds"] > 0

@@ -111,7 +111,7 @@ def test_a_check_changes_nothing(directory):
 
 def test_a_human_sees_one_line_for_each_finding_and_what_to_do_below(directory):
     directory.chmod(0o777)
-    result = check(directory, "-o", "human")
+    result = check(directory, "-o", "table")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
     at = next(n for n, line in enumerate(lines) if line.startswith("✗ FAIL  directory.mode"))
@@ -127,7 +127,7 @@ def test_a_hostile_name_in_the_journal_does_not_reach_a_terminal_raw(directory):
     writer = open_journal(directory)
     writer.append(orjson.dumps(event(6, service={"name": "\x1b[2J\nforged"})))
     writer.close()
-    assert "\\x1b[2J\\nforged" in check(directory, "-o", "human").stdout
+    assert "\\x1b[2J\\nforged" in check(directory, "-o", "table").stdout
 
 
 # --- the directory

@@ -111,7 +111,7 @@ def test_it_says_where_everything_is(once):
 def test_a_second_round_in_the_same_directory_is_another_writer(once):
     _, home = once
     before = len(events(home / "audit"))
-    process = demo("--once", "--directory", home, "-o", "human", "-q")
+    process = demo("--once", "--directory", home, "-o", "table", "-q")
     assert process.returncode == 0
     assert "file_uploaded file report-" in process.stdout
     assert len(process.stdout.splitlines()) == len(events(home / "audit")) - before

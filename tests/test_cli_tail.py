@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditmw.cli.events import newest
-from auditmw.cli.output import parse_since
+from auditmw.cli.moments import parse_moment
 from auditmw.cli.program import program
 from auditmw.journal import Journal
 from servers import poll
@@ -221,7 +221,7 @@ def directory_of(directory, events):
 def test_human_lines_can_be_asked_for_in_a_zone(directory):
     write(directory, event(1))
     for zone, time_shown in (("UTC", "20:20:01.000"), ("Asia/Tokyo", "05:20:01.000")):
-        result = tail(directory, "-o", "human", "-z", zone)
+        result = tail(directory, "-o", "table", "-z", zone)
         assert time_shown in result.stdout
         assert "\x1b" not in result.stdout
 
@@ -229,7 +229,7 @@ def test_human_lines_can_be_asked_for_in_a_zone(directory):
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\nforged line \u202egpj.exe\x9b1m\x7f"
 
 
-@pytest.mark.parametrize("form", ["auto", "human", "ndjson"])
+@pytest.mark.parametrize("form", ["auto", "table", "ndjson"])
 def test_a_terminal_never_gets_what_a_client_sent_raw(directory, form):
     write(
         directory, event(1, url={"path": f"/page/1{HOSTILE}"}, message=HOSTILE, level="error", data={HOSTILE: HOSTILE})
@@ -493,22 +493,22 @@ def test_following_ends_when_the_reader_is_gone_though_nothing_comes(directory):
     ],
 )
 def test_since_reads_spans_and_times(text, expected):
-    assert parse_since(text, NOW) == expected
+    assert parse_moment(text, NOW) == expected
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "5", "m", "-5m", "5 m", "now", "now-", "5m-", "٥m", "yesterday", "5y", "999999999w", "2026-13-01", "5m\n"],
+    ["", "5", "m", "-5m", "5 m", "now-", "5m-", "٥m", "yesterday", "5y", "999999999w", "2026-13-01", "5m\n"],
 )
 def test_since_says_what_it_expected(text):
     with pytest.raises(ValueError, match="expected 5m, 1h30m"):
-        parse_since(text, NOW)
+        parse_moment(text, NOW)
 
 
 @given(st.text(max_size=20) | st.from_regex(r"(now-)?([0-9]{1,12}(ms|s|m|h|d|w)){1,4}", fullmatch=True))
 def test_since_is_a_moment_or_a_clear_error(text):
     try:
-        assert parse_since(text, NOW).tzinfo is not None
+        assert parse_moment(text, NOW).tzinfo is not None
     except ValueError as raised:
         error = raised
     else:

@@ -149,7 +149,7 @@ def command_line():
     pytest.importorskip("rich")
     from auditmw.cli.program import program as group
 
-    return group.commands
+    return {name: group.get_command(None, name) for name in group.list_commands(None)}
 
 
 def test_every_command_and_option_has_help():

@@ -54,11 +54,16 @@ _LIMITS: dict[str, int] = {
     "/trace/state": 8_192,
     "/error/message": 8_192,
     "/error/stacktrace": 32_768,
+    "/source/raw": 65_536,
+    "/source/raw_b64": 87_384,
 }
-_FREE = ("/data", "/results", "/filter", "/target/attributes", "/http/request/headers", "/http/response/headers")
+_FREE = (
+    *("/data", "/results", "/filter", "/target/attributes", "/source/fields"),
+    *("/http/request/headers", "/http/response/headers", "/http/request/body"),
+)
 _FREE_LIMIT = 8_192
 # What goes first when a whole event is too large.
-_EXPENDABLE = ("data", "results", "filter", "target", "error", "http", "url")
+_EXPENDABLE = ("data", "results", "filter", "target", "error", "http", "url", "source")
 
 _DIGITS = tuple(f"{n:03d}" for n in range(1000))
 _seconds: dict[int, str] = {}

@@ -47,7 +47,7 @@ def check(directory: Path, app: str | None, **output: Any) -> None:
     levels = []
     for finding in _findings(directory, app):
         levels.append(finding.level)
-        if shown.format == "human":
+        if shown.format == "table":
             _show(shown, finding)
         else:
             shown.json(orjson.dumps(asdict(finding)))

@@ -8,33 +8,48 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import select
 import sys
-import zoneinfo
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import tzinfo
 from typing import Any, TypeVar
 
 import click
 from rich.console import Console
+from rich.measure import Measurement
 from rich.text import Text
 
-from auditmw.cli.events import raw
+from auditmw.cli.events import cell, raw
 from auditmw.cli.lines import EventLines
+from auditmw.cli.moments import ZONE_HELP, local_zone, zone
 from auditmw.cli.printable import printable, printable_json
+from auditmw.cli.tables import Table, answer_json, rich_table
+from auditmw.formats.csv import csv_row
+from auditmw.query.fields import UnknownFieldError, find
 
 EXIT_OK = 0
 EXIT_FOUND = 1  # the command did its work and found something wrong: damage, a failed check
 EXIT_USAGE = 2  # click's own code for wrong arguments
 EXIT_UNREADABLE = 3  # what was asked for cannot be read or done
 
-FORMATS = ("auto", "human", "ndjson", "json")
-_OUTPUT_HELP = "auto: lines for a human on a terminal, ndjson into a pipe. json: one array."
-_ZONE_HELP = "Show times in local time, UTC, or a zone like Asia/Tokyo."
-_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_SPAN = re.compile(r"(?:now-)?((?:[0-9]{1,9}(?:ms|s|m|h|d|w))+)", re.ASCII)
-_PART = re.compile(r"([0-9]+)(ms|s|m|h|d|w)", re.ASCII)
+FORMATS = ("auto", "table", "ndjson", "json", "csv")
+_OUTPUT_HELP = "auto: a table on a terminal, ndjson into a pipe. json: one array. csv: safe in a spreadsheet."
+
+CSV_COLUMNS = (
+    "time",
+    "level",
+    "status",
+    "method",
+    "path",
+    "user",
+    "session",
+    "ip",
+    "dur",
+    "event",
+    "message",
+    "trace",
+    "id",
+)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -54,6 +69,7 @@ class ExampleCommand(click.Command):
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
+        self.params.sort(key=lambda parameter: parameter.name != "directory")  # always the first argument
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the description, after the examples."""
@@ -64,79 +80,86 @@ class ExampleCommand(click.Command):
         super().format_help_text(ctx, formatter)
 
 
-def _zone(ctx: click.Context, param: click.Parameter, value: str) -> tzinfo | None:
-    """Return the zone that an option names, None for the machine's own."""
-    if value.lower() == "local":
-        return None
-    if value.upper() in ("UTC", "Z"):
-        return UTC
-    try:
-        return zoneinfo.ZoneInfo(value)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise click.BadParameter(f"expected local, UTC or a zone like Europe/Amsterdam, not {value!r}") from None
-
-
-def since_option(command: Command) -> Command:
-    """Add `--since`; the command gets the moment, or None."""
-
-    def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-        try:
-            return None if value is None else parse_since(value, datetime.now(UTC))
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from None
-
-    told = "Only events since then: 5m, 1h30m, 2d, or 2026-11-20T20:20:11Z."
-    return click.option("--since", callback=moment, metavar="TIME", help=told)(command)
-
-
-def parse_since(text: str, now: datetime) -> datetime:
-    """Return the moment that `text` names: a span before `now`, or an RFC 3339 time (without an offset: local).
-
-    Raises ValueError, with what was expected, for anything else.
-    """
-    span = _SPAN.fullmatch(text)
-    try:
-        if span:
-            return now - timedelta(seconds=sum(int(n) * _UNITS[unit] for n, unit in _PART.findall(span[1])))
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        expected = "5m, 1h30m, 2d, now-1h or a time like 2026-11-20T20:20:11Z"
-        raise ValueError(f"expected {expected}, not {text!r}") from None
-
-
 def output_options(command: Command) -> Command:
     """Add the options that are the arguments of `Output`, by the same names."""
     for option in (
         click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but what is wrong."),
         click.option("--no-color", is_flag=True, help="No colours; also NO_COLOR=1 or TERM=dumb."),
-        click.option("-z", "--timezone", callback=_zone, default="local", metavar="ZONE", help=_ZONE_HELP),
+        click.option("-z", "--timezone", callback=zone, default="local", metavar="ZONE", help=ZONE_HELP),
         click.option("-o", "--output", type=click.Choice(FORMATS), default="auto", help=_OUTPUT_HELP),
     ):
         command = option(command)
     return command
 
 
+def columns_option(command: Command) -> Command:
+    """Add `--columns`; the command gets the names, as a tuple."""
+
+    def names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+        wanted = tuple(name.strip() for name in value.split(",") if name.strip())
+        try:
+            for name in wanted:
+                find(name)
+        except UnknownFieldError as error:
+            raise click.BadParameter(str(error)) from None
+        return wanted
+
+    told = "With -o csv: which fields, as queries name them; any dotted path."
+    option = click.option("--columns", callback=names, default=",".join(CSV_COLUMNS), metavar="NAME,...", help=told)
+    return option(command)
+
+
 class Output:
     """Where a command's data goes, in the format that was asked for; `close` ends a JSON array."""
 
-    def __init__(self, output: str, timezone: tzinfo | None, *, no_color: bool, quiet: bool) -> None:
+    def __init__(
+        self, output: str, timezone: tzinfo | None, *, no_color: bool, quiet: bool, columns: Sequence[str] = CSV_COLUMNS
+    ) -> None:
         terminal = sys.stdout.isatty()
-        self.format = output if output != "auto" else "human" if terminal else "ndjson"
+        self.zone = timezone
+        self.local_zone = timezone or local_zone()
+        self._columns, self._fields = columns, [find(name) for name in columns]
+        self.format = output if output != "auto" else "table" if terminal else "ndjson"
         self.console = _console(sys.stdout, no_color)
         self.errors = _console(sys.stderr, no_color)
         self._terminal = terminal
         self.events = 0  # how many were written
-        self._quiet = quiet
+        self.quiet = quiet
         self._lines = EventLines(timezone, self.console.width if terminal else None)
         self._count = 0
+        self._header = b""
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Write one event: a line for a human, or its JSON bytes."""
         self.events += 1
-        if self.format == "human":
+        if self.format == "table":
             self.text(self._lines(event))
+        elif self.format == "csv":
+            self._csv(self._columns, [[cell(event, field) for field in self._fields]])
         else:
             self.json(raw(event))
+
+    def answer(self, answer: object, *tables: Table) -> None:
+        """Write the answer to a question: as tables, as their rows in CSV, or as one JSON object."""
+        if self.format == "table":
+            for table in tables:
+                shown = rich_table(table)
+                needed = Measurement.get(self.console, self.console.options.update_width(1000), shown).minimum
+                self.console.print(shown, width=max(self.console.width, needed), crop=False)
+        elif self.format == "csv":
+            for table in tables:
+                named = [[table.title, *row] for row in table.rows] if len(tables) > 1 else table.rows
+                self._csv([*(["table"] if len(tables) > 1 else []), *table.columns], named)
+        else:
+            self.json(answer_json(answer))
+
+    def _csv(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Write rows, below a line of their names whenever those are not the names of the rows before."""
+        if self._header != (header := csv_row(columns)):
+            self._header = header
+            sys.stdout.buffer.write(header)
+        for row in rows:
+            sys.stdout.buffer.write(csv_row(row))
 
     def text(self, line: Text) -> None:
         """Write one line for a human."""
@@ -165,7 +188,7 @@ class Output:
 
     def note(self, text: str, style: str = "dim") -> None:
         """Say something about the data on stderr, unless --quiet."""
-        if not self._quiet:
+        if not self.quiet:
             self.problem(text, style)
 
     def problem(self, text: str, style: str = "yellow") -> None:

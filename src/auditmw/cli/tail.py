@@ -11,7 +11,8 @@ import click
 
 from auditmw.cli.events import WrittenEvent, newest
 from auditmw.cli.lines import text_at
-from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options, since_option
+from auditmw.cli.moments import since_option
+from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
 from auditmw.journal import Damage, Follower
 from auditmw.reading import what_is_wrong_with
 
@@ -26,7 +27,7 @@ LATELY = timedelta(seconds=60)  # what is older than this was written before the
     auditmw tail /var/lib/shop/audit
     auditmw tail /var/lib/shop/audit -f --since 5m
     auditmw tail /var/lib/shop/audit --limit 0 | jq -r 'select(.outcome.result=="failure") | .url.path'
-    auditmw tail /var/lib/shop/audit -z Europe/Amsterdam -o human | less
+    auditmw tail /var/lib/shop/audit -z Europe/Amsterdam -o table | less
     """,
 )
 @click.argument("directory", type=click.Path(path_type=Path, readable=False))

@@ -8,6 +8,7 @@ from auditmw.journal.intents import settle
 from auditmw.journal.layout import dead_writers, is_live, journal_files, writer_of
 from auditmw.journal.reader import Damage, FileReader, Line, read_lines
 from auditmw.journal.stream import StreamJournal
+from auditmw.journal.wholefile import remove_unfinished, write_file
 from auditmw.journal.writer import Journal
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "open_line",
     "read_events",
     "read_lines",
+    "remove_unfinished",
     "seal",
     "settle",
+    "write_file",
     "writer_of",
 ]

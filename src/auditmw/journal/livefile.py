@@ -19,8 +19,8 @@ import stat
 
 from auditmw.journal.layout import JOURNAL, file_name
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE_MODE, _DIRECTORY_MODE = 0o640, 0o750
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE_MODE, _DIRECTORY_MODE = 0o640, 0o750
 
 # A name can be taken, and a reader that asks whether a file is live holds its lock for some microseconds.
 _NAMES_TRIED = 100
@@ -46,14 +46,11 @@ class LiveFile:
         `durable` also syncs the directories, so that a file that is synced later can be found after a power failure.
         Leaves no file behind when it raises OSError.
         """
-        folder = os.path.join(directory, JOURNAL)
-        _make_directory(folder, durable)
-        if os.path.islink(folder):
-            raise OSError(errno.ELOOP, "is a symbolic link; make the audit directory itself the link", folder)
+        folder = journal_folder(directory, durable=durable)
         for candidate in range(number, number + _NAMES_TRIED):
             path = os.path.join(folder, file_name(writer, candidate))
             with contextlib.suppress(FileExistsError, BlockingIOError):
-                file = cls(path, candidate, os.open(path, _CREATE, _FILE_MODE))
+                file = cls(path, candidate, os.open(path, CREATE, FILE_MODE))
                 try:
                     file._prepare(folder, durable)
                 except BaseException:
@@ -65,9 +62,9 @@ class LiveFile:
     def _prepare(self, folder: str, durable: bool) -> None:
         _lock(self.fd)
         with contextlib.suppress(OSError):  # a file system without modes; the umask can only have narrowed it
-            os.fchmod(self.fd, _FILE_MODE)
+            os.fchmod(self.fd, FILE_MODE)
         if durable:
-            _sync_directory(folder)
+            sync_directory(folder)
 
     def append(self, line: bytes) -> None:
         """Write one line in one piece, or raise OSError and leave nothing of it behind."""
@@ -110,6 +107,15 @@ class LiveFile:
         self.close()
 
 
+def journal_folder(directory: str, *, durable: bool) -> str:
+    """Return the folder of the journal files, made if need be. Raises OSError, also when it is a symbolic link."""
+    folder = os.path.join(directory, JOURNAL)
+    _make_directory(folder, durable)
+    if os.path.islink(folder):
+        raise OSError(errno.ELOOP, "is a symbolic link; make the audit directory itself the link", folder)
+    return folder
+
+
 def short_write(written: int, line: bytes) -> OSError:
     """Return the error that the kernel tells only to the next write: mostly no space, or a limit was reached."""
     return OSError(errno.EIO, f"took only {written} of {len(line)} bytes")
@@ -141,10 +147,11 @@ def _make_directory(path: str, durable: bool) -> None:
     # The umask may have narrowed the mode; a group that the parent passes on (set-group-ID) stays passed on.
     os.chmod(path, _DIRECTORY_MODE | (os.stat(path).st_mode & stat.S_ISGID))
     if durable:
-        _sync_directory(parent)
+        sync_directory(parent)
 
 
-def _sync_directory(path: str) -> None:
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

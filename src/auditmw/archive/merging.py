@@ -1,0 +1,79 @@
+"""Small parts of one day become one.
+
+1. Parts are put together by size: a part is rewritten only with others that are together as large, so that a byte is
+   written again only when its part doubles. On a day that is over, fewer and less equal parts do.
+2. What a merge gives is bounded, so that memory is, and so that retention and damage cost no more than a piece of a
+   day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from auditmw.archive.error import ArchiveError
+from auditmw.archive.leader import Leader
+from auditmw.archive.manifest import Part, united
+from auditmw.archive.parts import replaced_by, what_is_wrong_with, write
+from auditmw.archive.sql import parquet
+from auditmw.archive.states import settled
+
+TARGET_BYTES = 64 * 1024 * 1024
+"""A part of this size is merged no more."""
+
+_TODAY, _OVER = (4, 1.0), (2, 2.0)  # how many parts at least, and how large one may be beside the smaller ones together
+
+
+def merge(leader: Leader, *, target_bytes: int = TARGET_BYTES) -> int:
+    """Merge what should be merged by now; return how many parts went into others. Raises OSError, duckdb.Error."""
+    today, merged = leader.now().date().isoformat(), 0
+    tried: set[str] = set()
+    while group := next((group for group in _groups(leader, today, target_bytes) if group[0].day not in tried), None):
+        if any(what_is_wrong_with(leader.layout, part) for part in group):
+            leader.check()
+            tried.add(group[0].day)  # of which the rest can wait for the next time
+            continue
+        _merge(leader, group)
+        merged += len(group)
+    return merged
+
+
+def plan(parts: Sequence[Part], *, over: bool, target_bytes: int = TARGET_BYTES) -> list[Part]:
+    """Return which of a day's parts to put together, none if there is no need. `over`: the day has ended."""
+    at_least, factor = _OVER if over else _TODAY
+    group: list[Part] = []
+    total = 0
+    for part in sorted(parts, key=lambda part: (part.bytes, part.file)):
+        if total + part.bytes > target_bytes:
+            break
+        if group and part.bytes > factor * total:
+            if len(group) >= at_least:
+                break
+            group, total = [], 0
+        group.append(part)
+        total += part.bytes
+    return group if len(group) >= at_least else []
+
+
+def _groups(leader: Leader, today: str, target_bytes: int) -> list[list[Part]]:
+    days = groupby(sorted(leader.manifest.parts, key=lambda part: part.file), lambda part: part.day)
+    plans = (plan(list(parts), over=day < today, target_bytes=target_bytes) for day, parts in days)
+    return [group for group in plans if group]
+
+
+def _merge(leader: Leader, group: Sequence[Part]) -> None:
+    rows = settled(parquet(leader.layout.archive / part.file for part in group), group)
+    draft = write(
+        leader.connection,
+        rows,
+        leader.layout,
+        group[0].day,
+        now=leader.now(),
+        sources=united(part.sources for part in group),
+        replaces=[name for part in group for name in replaced_by(leader.connection, leader.layout, part)],
+    )
+    if draft.part.rows != sum(part.rows for part in group):
+        raise ArchiveError(
+            f"merging {[part.file for part in group]} gave {draft.part.rows} rows; they stay as they are"
+        )
+    leader.supersede(group, [draft])

@@ -1,0 +1,74 @@
+"""The SQL of what a query reads: parts, live lines and cut-off requests as one relation, each event once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from auditmw.archive import cutoff, live
+from auditmw.archive.columns import NAMES
+from auditmw.archive.manifest import Part
+from auditmw.archive.packing import unpack
+from auditmw.archive.sql import parquet
+from auditmw.archive.states import VISIBLE
+
+_COLUMNS = ", ".join(f'"{name}"' for name in NAMES)
+_UNPACKED = ", ".join([*(f'"{name}"' for name in NAMES[:-1]), f"{unpack('packed')} AS body"])
+_NOTHING = f"SELECT {_COLUMNS} FROM {live.TABLE} LIMIT 0"
+
+
+class Bounds(NamedTuple):
+    """A range of time, naive UTC: from `since` on and before `until`; None is no bound."""
+
+    since: datetime | None
+    until: datetime | None
+
+    @classmethod
+    def of(cls, since: datetime | None, until: datetime | None) -> Bounds:
+        """Return the range for times that are aware, or naive and in UTC."""
+        return cls(_naive(since), _naive(until))
+
+    def overlaps(self, first: datetime | None, last: datetime | None) -> bool:
+        """Return whether events from `first` to `last`, both included, may be in the range; None is no time."""
+        if first is None or last is None:
+            return self.since is None and self.until is None
+        return (self.since is None or last >= self.since) and (self.until is None or first < self.until)
+
+    def covers(self, first: datetime | None, last: datetime | None) -> bool:
+        """Return whether all of them surely are."""
+        if first is None or last is None:
+            return self.overlaps(first, last)
+        return (self.since is None or first >= self.since) and (self.until is None or last < self.until)
+
+    def conditions(self) -> list[str]:
+        """Return SQL conditions."""
+        bounds = ((">=", self.since), ("<", self.until))
+        return [f"\"time\" {sign} TIMESTAMP '{time.isoformat(sep=' ')}'" for sign, time in bounds if time is not None]
+
+
+def relation(parts: Sequence[tuple[str, Part]], bounds: Bounds, *, live: bool) -> str:
+    """Return SQL, in parentheses, of the events in these parts, each with its path, and of the live ones."""
+    asked = [(path, part) for path, part in parts if bounds.overlaps(part.first, part.last)]
+    branches = []
+    if asked:
+        inside = all(bounds.covers(part.first, part.last) for _, part in asked)
+        conditions = [] if inside else bounds.conditions()
+        if any(part.states for _, part in asked):
+            conditions.append(VISIBLE)
+        branches.append(f"SELECT {_UNPACKED} FROM {parquet(path for path, _ in asked)}{_where(conditions)}")
+    if live:
+        branches.append(f"SELECT {_COLUMNS} FROM {_LIVE}{_where([VISIBLE, *bounds.conditions()])}")
+        branches.append(f"SELECT {_COLUMNS} FROM {_CUT_OFF}{_where(bounds.conditions())}")
+    return f"({' UNION ALL '.join(branches) or _NOTHING})"
+
+
+_LIVE, _CUT_OFF = live.TABLE, cutoff.TABLE
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _naive(moment: datetime | None) -> datetime | None:
+    return moment if moment is None or moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)

@@ -1,0 +1,46 @@
+"""What all DuckDB connections of the archive share: their limits, and how file names stand in SQL."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+
+
+def connect(temporary: Path, *, memory_bytes: int, threads: int, reads: Iterable[Path]) -> duckdb.DuckDBPyConnection:
+    """Return a connection to an in-memory database that spills to `temporary`, and opens no file outside of `reads`."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": threads,
+        "memory_limit": f"{memory_bytes}B",
+        "temp_directory": os.fspath(temporary),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    connection = duckdb.connect(config=config)
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET preserve_insertion_order = true")
+    connection.execute("SET parquet_metadata_cache = true")
+    # A name is checked as it is given, and again when it was found.
+    folders = [f"{name}/" for folder in (temporary, *reads) for name in (os.fspath(folder), exactly(folder))]
+    connection.execute(f"SET allowed_directories = [{', '.join(map(quoted, folders))}]")
+    connection.execute("SET enable_external_access = false")
+    return connection
+
+
+def quoted(text: str | os.PathLike[str]) -> str:
+    """Return an SQL string literal."""
+    return "'" + os.fspath(text).replace("'", "''") + "'"
+
+
+def exactly(file: str | os.PathLike[str]) -> str:
+    """Return a file's name in a form that DuckDB does not take for a pattern."""
+    return glob.escape(os.fspath(file))
+
+
+def parquet(files: Iterable[str | os.PathLike[str]]) -> str:
+    """Return SQL that reads Parquet files with just these names, which may look like patterns or hive partitions."""
+    names = ", ".join(quoted(exactly(file)) for file in files)
+    return f"read_parquet([{names}], hive_partitioning = false)"

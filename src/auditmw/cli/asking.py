@@ -1,0 +1,140 @@
+"""What the commands share that ask questions of an audit directory: arguments, the engine, errors, what is missing."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from auditmw.archive.error import ArchiveError
+from auditmw.cli.moments import range_options
+from auditmw.cli.output import CSV_COLUMNS, EXIT_FOUND, EXIT_OK, Output, Unreadable, output_options
+from auditmw.cli.printable import printable
+from auditmw.query.conditions import UnusableQueryError
+from auditmw.query.engine import Engine
+from auditmw.query.language import Query, parse
+from auditmw.query.partial import Partial, QueryError
+from auditmw.query.scope import Scope
+from auditmw.reading import what_is_wrong_with
+
+
+class Asking(NamedTuple):
+    """What a command works with: the engine, the events it is about, and where its answer goes."""
+
+    engine: Engine
+    scope: Scope
+    shown: Output
+
+    def whole(self, partial: Partial | None) -> None:
+        """Say on stderr what an answer does not cover; the exit code is then 1."""
+        if partial is not None:
+            for line in told(partial, self.shown.zone):
+                self.shown.problem(line)
+            click.get_current_context().obj = EXIT_FOUND
+
+
+def asking(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command DIRECTORY, QUERY, a range of time, a time limit and output; it is called with an `Asking`."""
+    return _asking(command, click.argument("query", nargs=-1))
+
+
+def asking_where(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Do the same for a command with arguments of its own: the query is the option `--where`."""
+    told = "Only events that match; see `auditmw query --help`."
+    return _asking(command, click.option("--where", "query", multiple=True, metavar="QUERY", help=told))
+
+
+def _asking(command: Callable[..., Any], query_parameter: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(command)
+    def asks(
+        *,
+        directory: Path,
+        query: tuple[str, ...],
+        start: datetime | None,
+        end: datetime | None,
+        time_limit: float,
+        output: str,
+        timezone: tzinfo | None,
+        no_color: bool,
+        quiet: bool,
+        **others: Any,
+    ) -> None:
+        columns = others.pop("columns", CSV_COLUMNS)
+        shown = Output(output, timezone, no_color=no_color, quiet=quiet, columns=columns)
+        scope = Scope(parsed(" ".join(query), shown), start, end)
+        with opened(directory, time_limit) as engine:
+            command(Asking(engine, scope, shown), **others)
+        shown.close()
+        context = click.get_current_context()
+        context.exit(EXIT_OK if context.obj is None else context.obj)
+
+    directory_argument = click.argument("directory", type=click.Path(path_type=Path, readable=False))
+    asked: Callable[..., Any] = directory_argument(query_parameter(_time_limit(range_options(output_options(asks)))))
+    return asked
+
+
+_time_limit = click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="When it is over, the answer is what was found until then, and says so.",
+)
+
+
+@contextmanager
+def opened(directory: Path, time_limit_seconds: float) -> Iterator[Engine]:
+    """Give an engine for the directory; what cannot be read or asked becomes the error that click shows."""
+    engine = Engine(directory, time_limit_seconds=time_limit_seconds)
+    try:
+        yield engine
+    except BrokenPipeError:
+        raise
+    except UnusableQueryError as error:
+        raise click.UsageError(f"{error.role} cannot be used\n{marks(error.text, error.errors)}") from error
+    except (ValueError, LookupError) as error:
+        raise click.UsageError(printable(str(error))) from error
+    except (OSError, ArchiveError) as error:
+        wrong = what_is_wrong_with(directory)
+        raise Unreadable(wrong or f"cannot read {directory}: {getattr(error, 'strerror', None) or error}") from error
+    finally:
+        engine.close()
+
+
+def parsed(text: str, shown: Output) -> Query:
+    """Return the query that `text` is; where it has errors, show each below its place, and end with a usage error."""
+    query = parse(text, zone=shown.zone) if shown.zone else parse(text)
+    if query.errors:
+        raise click.UsageError(f"the query has an error\n{marks(text, query.errors)}")
+    return query
+
+
+def marks(text: str, errors: Iterable[QueryError]) -> str:
+    """Return the text once for each error, with a mark below."""
+    return "\n".join(marked(text, *error) for error in errors)
+
+
+def marked(text: str, start: int, end: int, message: str) -> str:
+    """Return the text with a mark below the characters from `start` to `end`, and what is wrong with them."""
+    before, there = printable(text[:start]), printable(text[start:end])
+    mark = " " * len(before) + "^" * max(1, len(there))
+    return f"  {before}{there}{printable(text[end:])}\n  {mark} {printable(message)}"
+
+
+def told(partial: Partial, zone: tzinfo | None) -> Iterator[str]:
+    """Yield sentences that say what an answer does not cover."""
+    stopped = [reason for reason in partial.reasons if reason in ("time limit", "memory", "cancelled")]
+    if stopped:
+        covered = "Nothing was looked at"
+        if partial.covered_from is None or partial.covered_from != partial.covered_to:
+            since = partial.covered_from and partial.covered_from.astimezone(zone)
+            covered = "Only events " + (f"from {since:%Y-%m-%d %H:%M:%S} on " if since else "") + "were looked at"
+        yield f"{covered} ({', '.join(stopped)}): a shorter range, or a longer --time-limit, gives a whole answer."
+    for missing in partial.missing:
+        yield f"Not in the answer: {missing.rows:,} events of {missing.file}, which cannot be read ({missing.reason})."

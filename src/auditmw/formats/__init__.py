@@ -1,0 +1,1 @@
+"""Formats of events outside of auditmw, one file each, pure: event <-> bytes."""

@@ -1,0 +1,146 @@
+"""Importing whole inputs: each is read once, from its beginning to its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Self
+
+from auditmw.formats.line import LineFormat
+from auditmw.importing.chunks import CHUNK_BYTES, Reject
+from auditmw.importing.inputs import Input, InputError
+from auditmw.importing.intake import Desk, Intake, LastLine, Report, expect_format, sample_lines
+from auditmw.importing.interrupt import Interrupt
+from auditmw.importing.locks import InputLocks
+from auditmw.importing.workers import Setup, Workers
+from auditmw.journal.livefile import journal_folder
+from auditmw.journal.wholefile import remove_unfinished
+
+HEAD_BYTES = 64 * 1024  # of an input, to tell its format by
+MAX_HEAD_BYTES = 2 * 1024 * 1024  # when no line ends before
+_BLOCK_BYTES = 1024 * 1024
+_FLUSH_SECONDS = 2.0  # how long lines of a pipe that brings no more wait to be written
+_MOST_PROCESSES = 4  # by default: each takes some 50 MB
+
+Choose = Callable[[str, list[bytes]], LineFormat]
+"""Returns the format of an input, given its name and first lines. Raises FormatError when it cannot tell."""
+
+
+def processes() -> int:
+    """Return how many processes an import uses unless told otherwise."""
+    return min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
+
+
+class Importer:
+    """Imports into the audit directory of `setup`, which is made if need be, until the `with` statement ends.
+
+    `recorded`: returns the names of all writers in the journal and in the archive. `count`: how many processes work,
+    each on a chunk of `chunk_bytes`; with one, it is this one. `on_reject` hears of every line that was not imported,
+    `on_progress`, often, how far an input is, `on_wait` that another process imports the same one. Raises OSError when
+    the directory cannot be written.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        recorded: Callable[[], Iterable[str]],
+        count: int = 1,
+        chunk_bytes: int = CHUNK_BYTES,
+        on_reject: Callable[[Report, Reject], None] = lambda report, reject: None,
+        on_progress: Callable[[Report, int], None] = lambda report, position_bytes: None,
+        on_wait: Callable[[Report], None] = lambda report: None,
+    ) -> None:
+        journal_folder(os.path.abspath(setup.directory), durable=True)
+        remove_unfinished(setup.directory)
+        self.interrupt = Interrupt()
+        self.desk = Desk(Workers(setup, count), InputLocks(setup.directory), recorded, on_reject, chunk_bytes)
+        self._on_progress = on_progress
+        self._on_wait = on_wait
+
+    def __enter__(self) -> Self:
+        self.interrupt.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self.desk.workers.close()
+            self.desk.locks.close()
+        finally:
+            self.interrupt.__exit__()
+
+    def run(self, source: Input, choose: Choose, report: Report) -> None:
+        """Import one input; `report` is kept up to date meanwhile, and says in the end what came of it.
+
+        Raises FormatError, before anything is imported, when its format cannot be told or is another one; OSError when
+        events cannot be written, and KeyboardInterrupt after Ctrl-C, when nothing is in work any more.
+        """
+        reader = Reader(source, self.interrupt)
+        head = reader.head()
+        if head:
+            lines = sample_lines(head, at_end=reader.at_end)
+            parser = choose(source.name, lines)
+            expect_format(source.name, parser, lines)
+            intake = Intake(self.desk, report, source.base_name, parser, head)
+            self._begin(intake)
+            try:
+                self._take_all(intake, reader, head)
+            except OSError:
+                self.desk.workers.give_up()
+                raise
+            finally:
+                intake.settle()
+        if reader.damage is not None:
+            report.problem = str(reader.damage)
+
+    def _begin(self, intake: Intake) -> None:
+        if not intake.begin(wait=False):
+            self._on_wait(intake.report)
+            with self.interrupt.waiting():
+                intake.begin()
+
+    def _take_all(self, intake: Intake, reader: Reader, head: bytes) -> None:
+        intake.feed(head)
+        while (block := reader.read()) != b"":
+            if block is None:
+                intake.flush()
+            else:
+                intake.feed(block)
+            self._on_progress(intake.report, reader.source.position_bytes)
+        last_line: LastLine = "try" if reader.source.may_grow else "take"
+        intake.finish("leave" if reader.damage else last_line)
+
+
+class Reader:
+    """Reads an input to its end, or to where it is damaged; may be interrupted at every `read`."""
+
+    def __init__(self, source: Input, interrupt: Interrupt) -> None:
+        self.source = source
+        self.at_end = False
+        self.damage: InputError | None = None
+        self._interrupt = interrupt
+
+    def head(self) -> bytes:
+        """Return the first bytes: enough to tell the format by, if there are as many."""
+        head = b""
+        while not self.at_end and not self._is_enough(head):
+            block = self.read()
+            if block is None and b"\n" in head:  # a pipe that brings no more for now
+                break
+            head += block or b""
+        return head
+
+    def _is_enough(self, head: bytes) -> bool:
+        return len(head) >= MAX_HEAD_BYTES or (len(head) >= HEAD_BYTES and b"\n" in head)
+
+    def read(self) -> bytes | None:
+        """Return the next bytes: none at the end, and None when a pipe has brought no more for a while."""
+        with self._interrupt.waiting():
+            if not self.source.has_news(_FLUSH_SECONDS):
+                return None
+            try:
+                block = self.source.read(_BLOCK_BYTES)
+            except InputError as error:
+                self.damage, block = error, b""
+        self.at_end = not block
+        return block

@@ -1,0 +1,56 @@
+"""Questions to an audit directory: one query language, pages, counts, charts and journeys, over archive and journal."""
+
+from auditmw.query.comparison import Comparison, compare, scope_before
+from auditmw.query.context import Context, Found, context, event
+from auditmw.query.count import Count, count
+from auditmw.query.engine import Engine
+from auditmw.query.facets import Facet, Value, facets
+from auditmw.query.histogram import Histogram, histogram
+from auditmw.query.language import Query, parse
+from auditmw.query.page import Entry, Page, page, pages
+from auditmw.query.partial import Partial, QueryError
+from auditmw.query.predicate import Predicate, predicate
+from auditmw.query.question import Question
+from auditmw.query.scope import EVERYTHING, Scope
+from auditmw.query.summary import Share, Summary, Top, Traffic, summary
+from auditmw.query.timeline import Life, Timeline, Visit, timeline
+
+__all__ = [
+    "EVERYTHING",
+    "Comparison",
+    "Context",
+    "Count",
+    "Engine",
+    "Entry",
+    "Facet",
+    "Found",
+    "Histogram",
+    "Life",
+    "Page",
+    "Partial",
+    "Predicate",
+    "Query",
+    "QueryError",
+    "Question",
+    "Scope",
+    "Share",
+    "Summary",
+    "Timeline",
+    "Top",
+    "Traffic",
+    "Value",
+    "Visit",
+    "compare",
+    "context",
+    "count",
+    "event",
+    "facets",
+    "histogram",
+    "page",
+    "pages",
+    "parse",
+    "predicate",
+    "scope_before",
+    "summary",
+    "timeline",
+]

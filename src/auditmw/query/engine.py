@@ -1,0 +1,189 @@
+"""The engine: asks questions of an audit directory, each over one exact snapshot and within a time limit.
+
+1. A question is about the events of a `Scope`: those that match a query, in a range of time.
+2. SQL sees them as the relation `events`, with the columns of archive/columns.py and `bot`, `text`, `writer`, `seq`,
+   `state`, `body`, and `person`. `time` is a TIMESTAMP in UTC. Each event is there once, with its outcome known by now.
+3. A question reads slices of time, newest first; only Parquet files that overlap them are opened.
+4. What does not fit into the time limit or the memory is told in the result's `partial`; nothing is raised for it.
+
+    def count(engine: Engine, scope: Scope) -> Count:
+        def answer(question: Question) -> Count:
+            total = sum(rows[0][0] for rows in question.each("SELECT count(*) FROM events"))
+            return Count(total, question.partial)
+
+        return engine.ask(answer, scope)
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeAlias, TypeVar
+
+import duckdb
+
+from auditmw.archive.snapshot import ExpiredError, Snapshot, View
+from auditmw.query.deadline import Deadline
+from auditmw.query.partial import Reason
+from auditmw.query.predicate import predicate
+from auditmw.query.question import Asked, Effort, Question, TooMuchError
+from auditmw.query.scope import EVERYTHING, Scope
+
+T = TypeVar("T")
+Answer: TypeAlias = Callable[[Question], T]
+
+
+_PORTION = 0.5
+
+
+class Engine:
+    """Asks questions of one audit directory. Threads may share it.
+
+    `time_limit_seconds` holds for a question that brings none of its own; `slice_rows` is how many events a question
+    looks at between two looks at the clock. `threads` and `memory_bytes` are DuckDB's, for all questions together.
+    `clock` counts seconds.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        time_limit_seconds: float = 10.0,
+        threads: int = 2,
+        memory_bytes: int = 512 * 1024 * 1024,
+        slice_rows: int = 4_000_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._snapshot = Snapshot(directory, memory_bytes=memory_bytes, threads=threads)
+        self._time_limit_seconds = time_limit_seconds
+        self._slice_rows = slice_rows
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._deadlines: dict[Hashable, set[Deadline]] = {}
+
+    def ask(
+        self,
+        answer: Answer[T],
+        scope: Scope = EVERYTHING,
+        *,
+        stitched: bool = False,
+        time_limit_seconds: float | None = None,
+        token: Hashable = None,
+    ) -> T:
+        """Return what `answer` makes of the question. It may be called several times, and keeps no results outside.
+
+        `stitched`: `person` also says to whom an anonymous event belongs (stitching.py); else `person` is `user`.
+        `token`: any value by which another thread may `cancel` it. Raises ValueError for times without a zone,
+        FileNotFoundError when there is no such directory or it is no audit directory.
+        """
+        (only,) = self.ask_each([answer], scope, stitched=stitched, time_limit_seconds=time_limit_seconds, token=token)
+        return only
+
+    def ask_each(
+        self,
+        answers: Sequence[Answer[T]],
+        scope: Scope = EVERYTHING,
+        *,
+        stitched: bool = False,
+        time_limit_seconds: float | None = None,
+        token: Hashable = None,
+    ) -> list[T]:
+        """Return what each of the `answers` makes of the same question, as `ask` does it.
+
+        The time is shared: each may use half of what those before it left, so that a slow one does not take it all.
+        They see the same view, but for those that come after one that had to end.
+        """
+        limit = self._time_limit_seconds if time_limit_seconds is None else time_limit_seconds
+        deadlines = [Deadline(self._clock) for _ in answers]
+        prepared = [self._prepared(scope, stitched, deadline) for deadline in deadlines]
+        pending = deque(zip(prepared, answers, strict=True))
+        found: list[T] = []
+
+        def portion_seconds() -> float:
+            return (limit - deadlines[0].elapsed_seconds) * (1.0 if len(pending) == 1 else _PORTION)
+
+        with self._under_way(token, deadlines):
+            while pending:
+                self._answer_from_one_view(pending, found, portion_seconds)
+        return found
+
+    def cancel(self, token: Hashable) -> bool:
+        """End all questions that were asked with this token, from any thread; return whether there were any.
+
+        What they have found until then is their answer, with "cancelled" in `partial.reasons`.
+        """
+        with self._lock:
+            found = tuple(self._deadlines.get(token, ()))
+        for deadline in found:
+            deadline.cancel()
+        return bool(found)
+
+    def close(self) -> None:
+        """Let go of memory and temporary files."""
+        self._snapshot.close()
+
+    def _prepared(self, scope: Scope, stitched: bool, deadline: Deadline) -> Asked:
+        query = scope.parsed()
+        since, until = scope.bounds(query)
+        return Asked(scope, since, until, predicate(query), tuple(query.errors), stitched, self._slice_rows, deadline)
+
+    @contextmanager
+    def _under_way(self, token: Hashable, deadlines: Sequence[Deadline]) -> Iterator[None]:
+        """Let the deadlines be cancelled by their token while the block runs."""
+        with self._lock:
+            self._deadlines.setdefault(token, set()).update(deadlines)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._deadlines[token].difference_update(deadlines)
+                if not self._deadlines[token]:
+                    del self._deadlines[token]
+
+    def _answer_from_one_view(
+        self, pending: deque[tuple[Asked, Answer[T]]], found: list[T], portion_seconds: Callable[[], float]
+    ) -> None:
+        """Answer what is pending, up to the first one that does not fit; that one as far as it does."""
+        try:
+            with self._snapshot.view() as view:
+                while pending:
+                    asked, answer = pending[0]
+                    asked.deadline.begin(portion_seconds())
+                    found.append(_answered(answer, Question(asked, view, Effort.ALL, None), view))
+                    pending.popleft()
+        except TooMuchError as stopped:
+            found.append(self._answer_for_less(*pending.popleft(), stopped.reason))
+        except _StaleError:
+            pass
+
+    def _answer_for_less(self, asked: Asked, answer: Answer[T], reason: Reason) -> T:
+        effort = Effort.NEWEST
+        while True:
+            try:
+                with self._snapshot.view() as view:
+                    return _answered(answer, Question(asked, view, effort, reason), view)
+            except TooMuchError as stopped:
+                effort, reason = Effort.NOTHING, stopped.reason
+            except _StaleError:
+                pass
+
+
+class _StaleError(Exception):
+    """A view reads files that turned out to be damaged, or were superseded and are gone: another one is needed."""
+
+
+def _answered(answer: Answer[T], question: Question, view: View) -> T:
+    try:
+        return answer(question)
+    except duckdb.Error as error:
+        try:
+            damaged = view.check()
+        except ExpiredError:
+            raise _StaleError from error
+        if damaged:
+            raise _StaleError from error
+        raise

@@ -1,0 +1,107 @@
+"""Calendar periods in SQL: in which day, week or month of a time zone an event is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import pairwise
+from typing import Literal, NamedTuple, get_args
+
+from auditmw.query.buckets import Width, buckets
+from auditmw.query.conditions import Sql
+from auditmw.query.question import Question
+
+Length = Literal["hour", "day", "week", "month"]
+"""How long a period is. Weeks begin on Monday."""
+
+_WIDTHS: dict[Length, Width] = {"hour": "1h", "day": "1d", "week": "1w", "month": "1mo"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Period(NamedTuple):
+    """From `start` on and before `end`, both in the zone that was asked for.
+
+    `complete`: all of it is past, and in the range that was asked for.
+    """
+
+    start: datetime
+    end: datetime
+    complete: bool
+
+
+class Calendar(NamedTuple):
+    """The periods of a range, without gaps, and `number`: SQL for the number of the one that `time` is in.
+
+    The number is 0 in the first period, -1 before it, and NULL behind the last one.
+    """
+
+    periods: tuple[Period, ...]
+    number: Sql
+
+
+def calendar(
+    question: Question,
+    length: Length,
+    zone: tzinfo,
+    *,
+    at_most: int,
+    first: datetime | None = None,
+    now: datetime | None = None,
+) -> Calendar | None:
+    """Return the periods that a question is about; None when its range has no beginning, as there are no events at all.
+
+    They begin with that of `first`, else of the scope's start or the archive's first event, and end with that of the
+    scope's end or of `now` (None is the present). Raises ValueError when they are more than `at_most`.
+    """
+    span = question.span()
+    if span is None:
+        return None
+    first, now = first or span[0], now or datetime.now(UTC)
+    until = question.scope.bounds(question.scope.parsed())[1]
+    end = max(now, first + _MICROSECOND) if until is None else until.replace(tzinfo=UTC)
+    edges = _edges(first, end, length, zone)
+    if len(edges) > at_most + 1:
+        raise ValueError(f"expected at most {at_most:,} periods: from {first} to {end} there are more")
+    known = min(now, end)
+    spans = (Period(one.astimezone(zone), other.astimezone(zone), other <= known) for one, other in pairwise(edges))
+    return Calendar(tuple(spans), _number(edges))
+
+
+def period_start(moment: datetime, length: Length, zone: tzinfo) -> datetime:
+    """Return when the period that a moment is in began."""
+    return _edges(moment, moment + _MICROSECOND, length, zone)[0]
+
+
+def _edges(start: datetime, end: datetime, length: Length, zone: tzinfo) -> tuple[datetime, ...]:
+    if length not in get_args(Length):
+        raise ValueError(f"expected a period, one of {', '.join(get_args(Length))}; not {length!r}")
+    if start >= end:
+        raise ValueError(f"expected a range of time, not one from {start} to {end}")
+    return buckets(start, end, _WIDTHS[length], zone).edges
+
+
+def _number(edges: Sequence[datetime]) -> Sql:
+    """Return SQL for the number of a period: a division, between the days in which clocks change, which are shorter or longer."""
+    moments = [(edge - _EPOCH) // _MICROSECOND for edge in edges]
+    bound: dict[str, object] = {"edge_0": moments[0]}
+    cases = ["WHEN epoch_us(time) < $edge_0 THEN -1"]
+    for number, (first, before, width) in enumerate(_runs(moments), start=1):
+        bound |= {f"edge_{number}": moments[before], f"from_{number}": moments[first]}
+        bound |= {f"first_{number}": first, f"width_{number}": width}
+        cases.append(
+            f"WHEN epoch_us(time) < $edge_{number} "
+            f"THEN $first_{number} + (epoch_us(time) - $from_{number}) // $width_{number}"
+        )
+    return Sql(f"(CASE {' '.join(cases)} END)", bound)
+
+
+def _runs(moments: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Return the runs of periods of one width: the numbers of its first edge and of its last one, and the width."""
+    runs: list[tuple[int, int, int]] = []
+    for number, (first, before) in enumerate(pairwise(moments)):
+        if runs and runs[-1][2] == before - first:
+            runs[-1] = (runs[-1][0], number + 1, before - first)
+        else:
+            runs.append((number, number + 1, before - first))
+    return runs

@@ -1,0 +1,238 @@
+"""A question under way: a view of the archive, a deadline, and how far the answer has come."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, NamedTuple
+
+import duckdb
+
+from auditmw.archive.snapshot import Missing, View
+from auditmw.query import relation
+from auditmw.query.cursor import Key
+from auditmw.query.deadline import Deadline
+from auditmw.query.partial import Partial, QueryError, Reason
+from auditmw.query.predicate import Predicate
+from auditmw.query.scope import Scope
+from auditmw.query.slices import TIMELESS, Slice, newest, slices
+
+Row = tuple[Any, ...]
+Parameters = Mapping[str, object]
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Effort(Enum):
+    """How much of its events a question tries to answer at once, and how much of its time may have passed by then."""
+
+    ALL = 1.0, 0.75
+    NEWEST = 0.125, 1.0
+    NOTHING = 0.0, 1.0
+
+    def __init__(self, share: float, time: float) -> None:
+        self.share = share
+        self.time = time
+
+
+class TooMuchError(Exception):
+    """What a question wants at once does not fit: the engine asks again for less."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Asked(NamedTuple):
+    """What is the same however often an answer begins anew. `since` and `until` are naive, in UTC."""
+
+    scope: Scope
+    since: datetime | None
+    until: datetime | None
+    predicate: Predicate
+    errors: tuple[QueryError, ...]
+    stitched: bool
+    slice_rows: int
+    deadline: Deadline
+
+
+class Question:
+    """One question: a scope, a view of the archive, and a deadline.
+
+    `sql` begins with SELECT or WITH, names the relation `events`, and takes parameters by name (`$limit`); names that
+    begin with an underscore are the engine's. Values are bound, never spliced. Rows are what DuckDB gives: a time is a
+    datetime without a zone, in UTC.
+    """
+
+    def __init__(self, asked: Asked, view: View, effort: Effort, narrowed_by: Reason | None) -> None:
+        self.scope = asked.scope
+        self._asked = asked
+        self._view = view
+        self._effort = effort
+        self._ended_by = narrowed_by
+        self.ended = False  # for good: a statement that was interrupted leaves the view's transaction useless
+        self._under_way = False
+        self.covered: Slice | None = Slice(asked.since, asked.until)
+        if effort is Effort.NEWEST:
+            self.covered = newest(view.parts, Slice(asked.since, asked.until), share=effort.share)
+        elif effort is Effort.NOTHING:
+            self.covered = None
+        self._covered_before = self.covered
+
+    def whole(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        """Answer from all events of the scope at once: for what depends on their order (funnels, retention).
+
+        When the limit comes first, `answer` is called again, for the newest part of the events (`partial.covered_from`
+        says from when on), and when not even that fits, a last time, for none: then the list is empty and no SQL runs.
+        So all calls of `whole` in one answer speak of the same events.
+        """
+        if self._effort is Effort.NOTHING:
+            return []
+        rows = self._over(self.covered, sql, parameters, self._effort.time) if self.covered else None
+        if rows is None:
+            raise TooMuchError(self._ended_by or self._asked.deadline.reason)
+        return rows
+
+    def each(
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        within: Slice | None = None,
+        oldest_first: bool = False,
+        first_rows: int | None = None,
+    ) -> Generator[list[Row]]:
+        """Answer slice by slice, newest first: for what can be added up (counts, histograms).
+
+        Ends early at the limit. The slices are disjoint in time; a session or a user may have events in several. Events
+        without a time are the oldest, in a slice of their own. `within`: only of this part of the scope. `first_rows`:
+        about how many events the first slice has. Who has enough before the end closes the generator
+        (contextlib.closing).
+        """
+        if self.covered is None:
+            return
+        whole = self.covered if within is None else self.covered.cut(within)
+        pieces = self._slices(whole, first_rows, oldest_first)
+        self.covered, self._under_way = None, True
+        try:
+            for piece in pieces:
+                rows = self._over(piece, sql, parameters)
+                if rows is None:
+                    return
+                self._covered_before = self.covered
+                self.covered = _grown(self.covered, piece, whole, oldest_first)
+                yield rows
+            self._finish(whole)
+        except GeneratorExit:
+            self._finish(whole)
+        finally:
+            self._under_way = False
+
+    def _slices(self, whole: Slice, first_rows: int | None, oldest_first: bool) -> list[Slice]:
+        rows = self._asked.slice_rows
+        first = max(1, min(rows // 16 if first_rows is None else first_rows, rows))
+        timed = slices(self._view.parts, whole, first_rows=first, rows=rows, oldest_first=oldest_first)
+        if self.covered != Slice(None, None) or timed == [self.covered]:
+            return timed
+        return [TIMELESS, *timed] if oldest_first else [*timed, TIMELESS]
+
+    def _finish(self, whole: Slice) -> None:
+        if not self.ended:
+            self.covered = whole
+
+    def bodies(self, keys: Sequence[Key]) -> dict[Key, str] | None:
+        """Return the bodies of the events with these keys; None when the limit comes first.
+
+        Where `each` looks for few events in many, asking for their bodies afterwards reads much less of the files. When
+        the limit comes, the slice that `each` gave last counts as not looked at.
+        """
+        timed = [key for key in keys if key.time is not None]
+        timeless = [key for key in keys if key.time is None]
+        found = self._bodies_in(_span_of(timed), timed, "time, writer, seq")
+        found += self._bodies_in(TIMELESS, timeless, "writer, seq")
+        if self.ended:
+            self.covered = self._covered_before
+            return None
+        return {Key(*key): body for *key, body in found}
+
+    def _bodies_in(self, piece: Slice, keys: Sequence[Key], by: str) -> list[Row]:
+        if not keys:
+            return []
+        times, writers, numbers = zip(*keys, strict=True)
+        sql = f"""WITH keys AS (SELECT unnest($times) AS time, unnest($writers) AS writer, unnest($numbers) AS seq)
+            SELECT time, writer, seq, body FROM {relation.source(self._view, piece)}
+            SEMI JOIN keys USING ({by})"""  # noqa: S608 -- no value stands in it
+        return self._run(sql, {"times": times, "writers": writers, "numbers": numbers}) or []
+
+    def span(self) -> tuple[datetime, datetime] | None:
+        """Return from when on and before when the scope's events are, matching or not; None when there are none.
+
+        The bounds of the scope, and where it has none, the first and the last event that is there.
+        """
+        since, until = self._asked.since, self._asked.until
+        if since is None or until is None:
+            live = self._run(f"SELECT min(time), max(time) FROM {self._view.relation(parts=())}", {}) or [(None, None)]  # noqa: S608
+            ends = [(part.first, part.last) for part in self._view.parts]
+            firsts, lasts = ([moment for moment in each if moment] for each in zip(*ends, *live, strict=True))
+            if not firsts:
+                return None
+            since = min(firsts) if since is None else since
+            until = max(*lasts, since) + _MICROSECOND if until is None else until
+        return since.replace(tzinfo=UTC), until.replace(tzinfo=UTC)
+
+    @property
+    def partial(self) -> Partial | None:
+        """What the answers given so far do not cover; None when they are whole."""
+        missing = tuple(part for part in self._view.missing if self._concerns(part))
+        reasons: list[Reason] = ["under way"] if self._under_way else []
+        reasons += [self._ended_by] if self._ended_by else []
+        reasons += ["damage"] if missing else []
+        reasons += ["query"] if self._asked.errors else []
+        if not reasons:
+            return None
+        end = self._asked.until or datetime.now(UTC)
+        covered = self.covered or Slice(end, end)
+        return Partial(tuple(reasons), _aware(covered.since), _aware(covered.until), missing, self._asked.errors)
+
+    def _concerns(self, part: Missing) -> bool:
+        if part.first is None or part.last is None:
+            return True
+        return Slice(self._asked.since, self._asked.until).overlaps(part.first, part.last)
+
+    def _over(self, piece: Slice, sql: str, parameters: Parameters | None, time: float = 1.0) -> list[Row] | None:
+        """Return the rows of a statement over the events of a slice."""
+        clause, bound = relation.events(self._view, piece, self._asked.predicate, stitched=self._asked.stitched)
+        text = f"{clause}, {sql.removeprefix('WITH ')}" if sql.startswith("WITH ") else f"{clause} {sql}"
+        return self._run(text, {**bound, **(parameters or {})}, time)
+
+    def _run(self, sql: str, parameters: Parameters, time: float = 1.0) -> list[Row] | None:
+        """Return the rows of a statement; None, and `_ended_by` why, when it had to end before."""
+        deadline, connection = self._asked.deadline, self._view.connection
+        if self.ended or deadline.passed(time):
+            self.ended, self._ended_by = True, self._ended_by or deadline.reason
+            return None
+        try:
+            with deadline.enforced(connection.interrupt, time):
+                return connection.execute(sql, dict(parameters)).fetchall()
+        except duckdb.InterruptException:
+            self.ended, self._ended_by = True, deadline.reason
+        except duckdb.OutOfMemoryException:
+            self.ended, self._ended_by = True, "memory"
+        return None
+
+
+def _grown(covered: Slice | None, piece: Slice, whole: Slice, oldest_first: bool) -> Slice:
+    """Return what is covered now that one more slice is."""
+    if piece.timeless:  # the oldest
+        return covered or Slice(None, datetime.min)
+    return Slice(whole.since, piece.until) if oldest_first else Slice(piece.since, whole.until)
+
+
+def _span_of(keys: Iterable[Key]) -> Slice:
+    times = [key.time for key in keys if key.time is not None]
+    return Slice(min(times), max(times) + _MICROSECOND) if times else TIMELESS
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment and moment.replace(tzinfo=UTC)

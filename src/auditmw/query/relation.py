@@ -1,0 +1,43 @@
+"""The relation `events` as SQL: the events of a scope, each with the person it belongs to."""
+
+from __future__ import annotations
+
+from auditmw.archive.snapshot import View
+from auditmw.query.predicate import Predicate
+from auditmw.query.slices import Slice
+from auditmw.query.stitching import spans_sql
+
+
+def source(view: View, piece: Slice) -> str:
+    """Return SQL that stands where a table does: all events of a slice."""
+    if piece.timeless:
+        everything = view.relation(parts=[part for part in view.parts if part.first is None])
+        return f"(SELECT * FROM {everything} WHERE time IS NULL)"  # noqa: S608 -- no value stands in it
+    return view.relation(piece.since, piece.until)
+
+
+def events(view: View, piece: Slice, predicate: Predicate, *, stitched: bool) -> tuple[str, dict[str, object]]:
+    """Return the WITH clause that defines `events` for a slice, and the values that it binds by name.
+
+    Further common table expressions may follow after a comma.
+    """
+    condition, bound = _named(predicate)
+    matches = f'SELECT *, "user" AS person FROM {source(view, piece)} WHERE {condition}'  # noqa: S608
+    if not stitched or piece.timeless:
+        return f"WITH events AS NOT MATERIALIZED ({matches})", bound
+    spans = spans_sql(view.relation(piece.since))
+    # A hash join, as it has one equality: sessions to their spans, of which most have one.
+    stitched_events = f"""WITH {spans}, events AS NOT MATERIALIZED (
+        SELECT _matches.* REPLACE (coalesce(_matches.person, _spans.person) AS person)
+        FROM ({matches}) AS _matches LEFT JOIN _spans
+        ON _matches.session = _spans.session AND _matches.time > _spans.since AND _matches.time <= _spans.until
+    )"""  # noqa: S608
+    return stitched_events, bound
+
+
+def _named(predicate: Predicate) -> tuple[str, dict[str, object]]:
+    """Return the condition with a name for each ``?``, as DuckDB takes names or positions, and not both."""
+    first, *others = predicate.sql.split("?")
+    names = [f"_{number}" for number in range(len(others))]
+    sql = first + "".join(f"${name}{piece}" for name, piece in zip(names, others, strict=True))
+    return sql, dict(zip(names, predicate.params, strict=True))

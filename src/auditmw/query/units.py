@@ -1,0 +1,35 @@
+# ruff: noqa: S608 -- all text in the SQL is ours, values are bound
+"""Units: whose events make up a journey, and the order in which they happened."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Unit = Literal["session", "user", "person", "ip"]
+"""Whose events belong together. `person`: the user, also before the login (stitching.py). `ip`: the address of the
+client, for access logs that know neither users nor sessions."""
+
+
+def unit_column(unit: str) -> str:
+    """Return the column with the unit of an event, NULL where it has none. Raises ValueError for any other word."""
+    if unit not in get_args(Unit):
+        raise ValueError(f"expected a unit, one of {', '.join(get_args(Unit))}; not {unit!r}")
+    return f'"{unit}"'
+
+
+_MICROSECOND, _RANK, _LAST_RANK = 2**60, 2**40, 2**20 - 1
+
+RANKED = f"""ranks AS MATERIALIZED (
+        SELECT writer, row_number() OVER (ORDER BY writer) AS rank FROM (SELECT DISTINCT writer FROM events)
+        LIMIT {_LAST_RANK}),
+    ranked AS NOT MATERIALIZED (
+        SELECT events.*, epoch_us(time) * {_MICROSECOND}::HUGEINT
+            + coalesce(rank, {_LAST_RANK})::HUGEINT * {_RANK} + seq AS position
+        FROM events LEFT JOIN ranks USING (writer) WHERE time IS NOT NULL)"""
+"""Common table expressions, the last of them `ranked`: the events that have a time, and the `position` of each.
+
+Positions are integers in the order of events: by time, at the same time by writer, then by number. ``position >> 60`` is
+the time in microseconds since 1970. They are below 2^119 in magnitude, so that in a HUGEINT eight bits more fit in.
+Sorting them costs half as much as sorting by the three columns. LIMIT tells the planner that there are few writers, so
+that it makes the join's hash table of them and not of the events; beyond a million, writers tie.
+"""

@@ -1,0 +1,178 @@
+"""An engine whose archive is a table in memory, cut into parts as the files of one are, and events to put into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import duckdb
+from hypothesis import strategies as st
+
+from auditmw.archive.columns import COLUMNS, SQL_TYPES
+from auditmw.archive.snapshot import PartFile
+from auditmw.query.engine import Engine
+
+BEGINNING = datetime(2026, 10, 24, 20, 30, tzinfo=UTC)  # the evening before Europe sets its clocks back
+MINUTE = timedelta(minutes=1)
+PATHS = {column.name: column.path for column in COLUMNS}
+BOT = "Googlebot/2.1"
+LIVE, TIMELESS_PART = -1, 10**6  # parts: of what is in no file yet, and of events without a time
+
+
+class Row(NamedTuple):
+    """An event, and where it stands."""
+
+    writer: str
+    seq: int
+    event: dict[str, Any]
+
+
+def event(minute: float | None = 0, **fields: Any) -> dict[str, Any]:
+    """An event some minutes after the beginning, or without a time; `fields` are columns by name."""
+    made: dict[str, Any] = {}
+    if minute is not None:
+        fields["time"] = f"{BEGINNING + minute * MINUTE:%Y-%m-%dT%H:%M:%S.%fZ}"
+    for name, value in {"event": "http_request", "level": "info", **fields}.items():
+        place = made
+        for key in PATHS[name][:-1]:
+            place = place.setdefault(key, {})
+        if value is not None:
+            place[PATHS[name][-1]] = value
+    return made
+
+
+def in_rows(events: Iterable[dict[str, Any]]) -> list[Row]:
+    """The events as two processes write them by turns."""
+    return [Row(f"w{number % 2}", number // 2 + 1, made) for number, made in enumerate(events)]
+
+
+def at(minute: float) -> datetime:
+    return BEGINNING + minute * MINUTE
+
+
+def random_events() -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Few values for everything, so that there are ties, and groups of all sizes."""
+    fields = {
+        "minute": st.one_of(st.integers(0, 8), st.integers(0, 3000), st.none()),
+        "event": st.sampled_from(["http_request", "http_request", "user_signed_up"]),
+        "level": st.sampled_from(["info", "warning", "error"]),
+        "user": st.sampled_from([None, None, "ada", "bob"]),
+        "session": st.sampled_from([None, "s1", "s2", "s3"]),
+        "ip": st.sampled_from([None, "10.0.0.1", "2001:db8::1"]),
+        "status": st.sampled_from([None, 101, 200, 204, 302, 404, 500, 999]),
+        "size": st.sampled_from([None, 0, 7, 2**40]),
+        "dur": st.sampled_from([None, 1, 5, 1000, 10**12]),
+        "agent": st.sampled_from([None, "Firefox", BOT]),
+        "host": st.sampled_from([None, "shop.example", "Shop.Example:8080"]),
+        "referrer": st.sampled_from(
+            [None, "-", "", "https://shop.example/a", "http://me@News.example:81/x?y", "android-app://com.mail/"]
+        ),
+        "path": st.sampled_from([None, "/", "/a/1", "/a/2", "/b"]),
+        "route": st.sampled_from([None, None, "/a/<int:id>"]),
+    }
+    return st.lists(st.fixed_dictionaries(fields).map(lambda made: event(**made)), max_size=24)
+
+
+TYPES = {column.name: SQL_TYPES[column.kind] for column in COLUMNS} | {
+    **{
+        "bot": "BOOLEAN",
+        "text": "VARCHAR",
+        "writer": "VARCHAR",
+        "seq": "BIGINT",
+        "state": "VARCHAR",
+        "body": "VARCHAR",
+    },
+    "part": "INTEGER",
+}
+
+
+def in_columns(rows: list[Row], part_rows: int, live: int) -> Iterator[tuple[Any, ...]]:
+    """What stands in each column, row by row: the newest ones live, the others in parts by time."""
+    rows = sorted(rows, key=lambda row: (row.event.get("timestamp", ""), row.writer, row.seq))
+    values = []
+    for number, row in enumerate(rows):
+        found = {name: at_path(row.event, path) for name, path in PATHS.items()}
+        part = LIVE if number >= len(rows) - live else number // part_rows if found["time"] else TIMELESS_PART
+        found["data"] = found["data"] and json.dumps(found["data"])
+        found["time"] = found["time"] and found["time"].removesuffix("Z")
+        body = json.dumps(row.event, separators=(",", ":"))
+        values.append((*found.values(), found["agent"] == BOT, None, row.writer, row.seq, "final", body, part))
+    return zip(*values, strict=True)
+
+
+def at_path(event: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        event = event.get(key) if isinstance(event, dict) else None
+    return event
+
+
+class TableEngine(Engine):
+    """An engine over these events: the newest `live` ones in no part, the others in parts of `part_rows` by time."""
+
+    def __init__(self, events: Iterable[dict[str, Any]] = (), *, part_rows: int = 5, live: int = 2, **options: Any):
+        super().__init__(".", **{"slice_rows": 4, **options})
+        self.rows = in_rows(events)
+        self.table = TableSnapshot(self.rows, part_rows, live)
+        self._snapshot: Any = self.table
+
+
+class TableSnapshot:
+    """Takes the place of a Snapshot."""
+
+    def __init__(self, rows: list[Row], part_rows: int, live: int) -> None:
+        self.connection = duckdb.connect(config={"threads": 1})
+        self.missing: tuple[Any, ...] = ()
+        self.on_view = lambda view: None
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in TYPES.items())
+        self.connection.execute(f"CREATE TABLE archived ({columns})")
+        if rows:
+            unnested = ", ".join(f"unnest(?::{kind}[])" for kind in TYPES.values())
+            values = in_columns(rows, part_rows, live)
+            self.connection.execute(f"INSERT INTO archived SELECT {unnested}", [list(one) for one in values])
+        self.parts = tuple(
+            PartFile(str(number), count, 0, first, last)
+            for number, count, first, last in self.connection.execute(
+                f"""SELECT part, count(*), min(time), max(time) FROM archived WHERE part <> {LIVE}
+                GROUP BY 1 ORDER BY 4 DESC"""
+            ).fetchall()
+        )
+
+    @contextmanager
+    def view(self) -> Iterator[TableView]:
+        view = TableView(self)
+        self.on_view(view)
+        view.connection.execute("BEGIN TRANSACTION READ ONLY")
+        yield view
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class TableView:
+    """Takes the place of a View."""
+
+    def __init__(self, table: TableSnapshot) -> None:
+        self.connection = table.connection.cursor()
+        self.parts = table.parts
+        self.missing = table.missing
+        self.damaged: list[Any] = []
+
+    def relation(
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        parts: Iterable[PartFile] | None = None,
+        live: bool = True,
+    ) -> str:
+        chosen = [part.path for part in (self.parts if parts is None else parts)] + [str(LIVE)] * live
+        bounds = [f"time >= TIMESTAMP '{since}'"] if since else []
+        bounds += [f"time < TIMESTAMP '{until}'"] if until else []
+        kept = " AND ".join([f"part IN ({', '.join(chosen or ['NULL'])})", *bounds])
+        return f"(SELECT * EXCLUDE (part) FROM archived WHERE {kept})"
+
+    def check(self, parts: Iterable[PartFile] | None = None) -> list[Any]:
+        return self.damaged

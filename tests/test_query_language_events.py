@@ -1,0 +1,233 @@
+"""What a query means: its SQL and its Python find the same events, and those that the page about it says."""
+
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from archive_table import make_table
+from auditmw.query.language import Query, parse
+from auditmw.query.predicate import predicate
+from auditmw.query.syntax import print_query
+from random_queries import ATOMS, NOW, questions, trees
+
+duckdb = pytest.importorskip("duckdb")
+
+
+@pytest.fixture(scope="module")
+def connection():
+    with duckdb.connect(config={"threads": 1}) as connection:
+        yield connection
+
+
+def found_by_sql(connection, query):
+    sql, params = predicate(query)
+    rows = connection.execute(f"SELECT seq FROM events WHERE {sql} ORDER BY seq", params).fetchall()
+    return [number for (number,) in rows]
+
+
+def found_by_python(query, events):
+    return [number for number, event in enumerate(events) if query.matches(event)]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(question=questions())
+def test_sql_and_python_find_the_same_events(connection, question):
+    events, queries = question
+    make_table(connection, events)
+    for tree in queries:
+        query = Query(print_query(tree), tree, now=NOW)
+        found = found_by_python(query, events)
+        assert found_by_sql(connection, query) == found, str(query)
+        times = [events[number].get("timestamp") for number in found]
+        assert all(is_within(time, query.time_range()) for time in times)
+
+
+def is_within(stamp, bounds):
+    first, before = (bound and bound.strftime("%Y-%m-%dT%H:%M:%S.%fZ") for bound in bounds)
+    return (first is None or (stamp is not None and stamp >= first)) and (
+        before is None or (stamp is not None and stamp < before)
+    )
+
+
+EVENT = {
+    "id": "01a1fa9d-e842-7b02-9a44-1f0e5d7c9b11",
+    "timestamp": "2026-11-20T12:15:00.250000Z",
+    "observed": "2026-11-20T12:16:00.000000Z",
+    "duration_ns": 250_000_000,
+    "event": "http_request",
+    "level": "warning",
+    "message": 'Größe of the "order" is 100%',
+    "outcome": {"result": "failure", "reason": "http_404"},
+    "trace": {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"},
+    "actor": {"id": "Alice Smith", "roles": ["clerk", "Auditor"], "authenticated": True},
+    "session": {"id": "4f23b99c"},
+    "client": {"address": "10.1.2.3", "peer_address": "2001:db8::17", "port": 4711},
+    "http": {
+        "request": {
+            "method": "GET",
+            "user_agent": "curl/8.5",
+            "headers": {"origin": ["https://shop.example"], "accept": ["a/b", "c/d"]},
+            "size": 512,
+        },
+        "response": {"status_code": 404, "body_size": 10_240},
+    },
+    "url": {"path": "/api/orders/*17", "query": "q=a%20b"},
+    "upstream": [{"address": "10.9.9.9", "status_code": 502}, {"address": "10.9.9.8", "status_code": 404}],
+    "data": {
+        "order": {"id": 17, "lines": [{"sku": "x-1"}, {"sku": "y-2"}]},
+        "price": 19.5,
+        "tags": ["new", 5, True],
+        "due": "2026-12-01",
+        "order id": "a b",
+        "dotted.key": "yes",
+        "big": 2**63 + 1,
+        "none": None,
+        "empty": [],
+    },
+}
+BARE = {"id": "019abc", "event": "signed_up", "source": {"kind": "app"}}
+"""An event with nothing else: what has no value has neither this value nor another one."""
+
+
+@pytest.fixture(scope="module")
+def table(connection):
+    make_table(connection, [EVENT, BARE])
+    return connection
+
+
+def is_found(table, text):
+    query = parse(text, now=NOW)
+    assert query.errors == ()
+    found = found_by_sql(table, query)
+    assert found_by_python(query, [EVENT, BARE]) == found
+    return found
+
+
+FOUND = r"""
+    user:"Alice Smith" | user:Alice* | user:*Smith | user:*ice* | user:A*e?S*h | user:bob,Alice*
+    path:/api/orders/* | path:"/api/orders/*17" | path:/api/orders/\*17 | path:/*/* | path:/api/orders/?17
+    status:404 | status:4xx | status:40x | status:>=404 | status:>403 | status:<405 | status:<=404 | status:400..499
+    status:404..404 | status:400.. | status:..404 | status:5xx,404 | status:(500 OR 4xx) | client.port:>4710
+    dur:250ms | dur:>249ms | dur:0.25s | dur:<1m | dur:100ms..1s | duration_ns:>=0.25s
+    size:10KiB | size:>10kB | size:10240 | size:10kB..11kB | http.request.size:512
+    time:2026-11-20 | time:>=2026-11-20T12:15:00.25 | time:-1h.. | time:-1h..now | time:2026-11-20T12:15
+    time:2026-11-20T13:15+01:00 | observed:2026-11-20T12:16 | observed:<=2026
+    ip:10.1.2.3 | ip:10.0.0.0/8 | ip:10.1.2.0/24 | ip:10.1.2.3/32 | ip:10.1.0.0/13 | ip:0.0.0.0/0 | ip:10.*
+    client.peer_address:2001:db8::/32 | client.peer_address:2001:DB8:0:0::17 | upstream.address:10.9.9.8/31
+    level:warning | level:Warning | level:>=info | level:<error | level:w* | result:failure,success
+    actor.roles:clerk | actor.roles:Aud* | actor.roles:* | actor.authenticated:true | bot:true
+    upstream.status_code:5xx | http.request.headers.origin:https://shop.example | HTTP.Request.Headers.Accept:c/d
+    data.order.id:17 | data.order.id:>16.5 | data.order.id:10..20 | data.order.lines.sku:y-2 | data.price:19.50
+    data.price:19..20 | data.tags:new | data.tags:5 | data.tags:true | data.tags:>4 | data.tags:n?w
+    data.due:>=2026-11 | data."order id":"a b" | data."dotted.key":yes | data.big:9223372036854775809
+    session:* | data:* | upstream:* | client:* | data.order:* | http.request.headers:*
+    größe | GRÖßE | "ORDER\" is" | 100% | 4bf92f35 | 1FA9D-E8 | 4F23B99C | a%20b | http_*4
+    y-2 | clerk | shop.example | 19.5 | 2026-12-01 | x-1 y-2 | -nothing | NOT nothing
+    user:bob OR status:404 | status:404 AND -user:bob | -(user:bob OR status:500) | (user:bob OR level:warning) GET
+"""
+NOT_FOUND = r"""
+    user:"alice smith" | user:Alice | user:alice* | user:bob | path:/api | path:/api/orders/? | path:*.php
+    status:500 | status:5xx | status:>404 | status:<404 | status:200..403 | status:405.. | status:..403
+    dur:>250ms | dur:<250ms | dur:250.5ms | dur:0 | size:10kB | size:<10KiB | level:>warning | level:>critical
+    time:2026-11-19 | time:>2026-11-20 | time:<2026-11-20T12:15 | time:-10m.. | time:..-1h | start:*
+    ip:10.1.2.30 | ip:11.0.0.0/8 | ip:10.1.2.4/31 | ip:10.1.2.2/32 | ip:::/0
+    client.peer_address:2001:db9::/32 | client.peer_address:0.0.0.0/0 | upstream.address:10.9.9.6/31
+    actor.roles:auditor | actor.roles:cler | actor.authenticated:false | upstream.status_code:200 | bot:false
+    data.order.id:18 | data.order.id:>17 | data.Order.id:17 | data.order:17 | data.price:19 | data.due:>2027
+    data.due:>5 | data.order.id:>a | data.order.id:1? | data.tags:fals? | data.tags:6..7 | data."*":new
+    data.none:* | data.empty:* | data.missing:* | data.big:9223372036854775808 | -session:* | -data.order:*
+    nothing | order17 | 4bf | 01a | tags | "order id" | 250000000 | Smith -user:* | -status:404 | -4xx 4xx
+    status:404 user:bob | -(user:bob OR status:404) | user:bob OR status:500
+"""
+
+
+def queries(table):
+    """The queries of a table, in which a bar parts them."""
+    return [query.strip() for line in table.strip().splitlines() for query in line.split(" | ")]
+
+
+@pytest.mark.parametrize("text", queries(FOUND))
+def test_the_event_is_found(table, text):
+    assert 0 in is_found(table, text)
+
+
+@pytest.mark.parametrize("text", queries(NOT_FOUND))
+def test_the_event_is_not_found(table, text):
+    assert 0 not in is_found(table, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_there"),
+    [
+        pytest.param("path:/health", False, id="value"),
+        pytest.param("-path:/health", True, id="not the value"),
+        pytest.param("-path:/h*", True, id="not the shape"),
+        pytest.param("path:*", False, id="presence"),
+        pytest.param("-path:*", True, id="absence"),
+        pytest.param("-status:>=500", True, id="not the range"),
+        pytest.param("-ip:10.0.0.0/8", True, id="not the network"),
+        pytest.param("-time:2026", True, id="not the time"),
+        pytest.param("-actor.roles:clerk", True, id="not in a list"),
+        pytest.param("-data.order.id:17", True, id="not in data"),
+        pytest.param("-upstream.status_code:5xx", True, id="not in a list of objects"),
+        pytest.param("-(path:/health status:200)", True, id="not both"),
+        pytest.param("-(path:/health OR event:signed_up)", False, id="not one of them"),
+        pytest.param("-slow", True, id="not the text"),
+        pytest.param("-(-path:/health)", False, id="not not the value"),
+        pytest.param("-signed_up", False, id="a text that is there"),
+        pytest.param("bot:false", True, id="no bot where there is no user agent"),
+    ],
+)
+def test_an_event_without_a_value_has_neither_it_nor_another(table, text, is_there):
+    assert (1 in is_found(table, text)) is is_there
+
+
+@pytest.mark.parametrize(
+    ("text", "sql", "params"),
+    [
+        pytest.param("user:alice", '"user" = ?', ("alice",), id="equal"),
+        pytest.param("user:alice,bob,alice", '"user" IN (?, ?)', ("alice", "bob"), id="one of"),
+        pytest.param("status:5xx", '"status" BETWEEN ? AND ?', (500, 599), id="between"),
+        pytest.param("status:>=500", '"status" >= ?', (500,), id="at least"),
+        pytest.param("path:/api/*", 'starts_with("path", ?)', ("/api/",), id="beginning"),
+        pytest.param("path:*.php", 'ends_with("path", ?)', (".php",), id="end"),
+        pytest.param("path:*admin*", 'contains("path", ?)', ("admin",), id="part"),
+        pytest.param("path:/a_?%*", "\"path\" LIKE ? ESCAPE '\\'", (r"/a\__\%%",), id="shape"),
+        pytest.param("session:*", '"session" IS NOT NULL', (), id="presence"),
+        pytest.param("", "TRUE", (), id="everything"),
+    ],
+)
+def test_columns_are_asked_in_the_way_that_skips_most_of_a_file(text, sql, params):
+    assert predicate(parse(text)) == (sql, params)
+
+
+def test_ids_are_searched_only_for_what_could_be_part_of_one():
+    assert '"trace"' in predicate(parse("4bf9")).sql
+    assert '"trace"' not in predicate(parse("4bf")).sql
+    assert '"trace"' not in predicate(parse("signed_up")).sql
+    assert '"session"' in predicate(parse("signed_up")).sql
+    assert '"session"' not in predicate(parse('"signed up"')).sql
+
+
+LITERALS = {
+    *("", "$", "$[*]", "\\", "ARRAY", "BIGINT", "BOOLEAN", "DOUBLE", "NULL", "OBJECT", "UBIGINT", "VARCHAR"),
+    *(":", "::", "0:", "0"),
+}
+
+
+@settings(max_examples=300, deadline=None)
+@given(trees(ATOMS))
+def test_no_value_and_no_name_of_a_query_stands_in_the_sql(tree):
+    sql, params = predicate(Query("", tree, now=NOW))
+    assert sql.count("?") == len(params)
+    assert set(re.findall(r"'([^']*)'", sql)) <= LITERALS
+    assert sql.isascii()
+
+
+def test_a_large_query_is_planned(table):
+    deep = "x"
+    for number in range(24):
+        deep = f"-(data.a.b.c:{number} OR ({deep}))"
+    for text in ("data" + ".a" * 31 + ":1", deep, " ".join(f"-w{number}" for number in range(100))):
+        is_found(table, text)
