@@ -71,7 +71,11 @@ def events():
                 ),
                 response=some(status_code=st.sampled_from([200, 404, 499, 500, 599]), body_size=naturals),
             ),
-            "url": some(path=TEXTS, query=TEXTS),
+            "url": some(path=TEXTS, query=TEXTS, full=TEXTS),
+            "target": some(type=TEXTS, attributes=st.dictionaries(KEYS, ANYTHING, max_size=2)),
+            "filter": some(object=TEXTS, terms=ANYTHING),
+            "error": some(type=TEXTS, stacktrace=TEXTS),
+            "source": some(kind=st.just("import"), fields=st.dictionaries(KEYS, TEXTS, max_size=2), raw=TEXTS),
             "upstream": st.lists(
                 some(address=st.sampled_from(ADDRESSES), status_code=st.sampled_from([0, 404, 502])), max_size=2
             ),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
+import duckdb
 import pytest
 from archive_events import archived, body, column, journal, parquet, pending, seen, write_file
 
@@ -23,8 +25,6 @@ def outcomes(directory):
 
 def states(directory):
     """The states of all rows of the Parquet files, by writer and number."""
-    import duckdb
-
     files = [str(directory / "archive" / name) for name in parquet(directory)]
     return duckdb.sql("SELECT state FROM read_parquet($files) ORDER BY writer, seq", params={"files": files}).fetchall()
 
@@ -141,7 +141,7 @@ def test_a_final_event_that_was_archived_first_settles_its_intent(tmp_path):
     first.unlink()
     write_file(tmp_path, "a", 2, [body(1)], seq=3)
     write_file(tmp_path, "a", 3, [body(4)], seq=4)
-    archived(tmp_path, grace=__import__("datetime").timedelta(days=9))
+    archived(tmp_path, grace=timedelta(days=9))
     first.write_bytes(content)  # as when it could not be read before
     assert outcomes(tmp_path) == {"id-1": None, "id-2": None, "id-4": None}
     archived(tmp_path)

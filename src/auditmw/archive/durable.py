@@ -31,7 +31,7 @@ def publish(temporary: Path, target: Path) -> None:
 
 def replace_content(target: Path, content: bytes) -> None:
     """Give a file new content, which is durable when this returns; a reader sees the old or the new one."""
-    temporary = target.with_name(f".{target.name}.new")
+    temporary = unfinished(target)
     try:
         temporary.write_bytes(content)
         publish(temporary, target)
@@ -39,6 +39,11 @@ def replace_content(target: Path, content: bytes) -> None:
         remove(temporary)
         raise
     sync_folder(target.parent)
+
+
+def unfinished(target: Path) -> Path:
+    """Return the name under which `replace_content` writes; one writer at a time."""
+    return target.with_name(f".{target.name}.new")
 
 
 def sync_file(file: Path) -> None:

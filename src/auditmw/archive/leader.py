@@ -79,6 +79,7 @@ class Leader:
         """Load the manifest, or rebuild it, and remove what a leader that was cut off left behind."""
         durable.empty(self.layout.temporary)
         durable.make_folder(self.layout.temporary)
+        durable.remove(durable.unfinished(self.layout.manifest))
         try:
             found = manifests.load(self.layout)
         except manifests.DamagedManifestError:

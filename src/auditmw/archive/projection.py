@@ -154,7 +154,7 @@ def _singles() -> str:
         if _SEARCHED[path] == "value":
             return field
         if path == "client.forwarded":
-            field = f"list_filter({field}, lambda x: x <> e.client.address)"
+            field = f"list_filter({field}, lambda x: x IS DISTINCT FROM e.client.address)"
         return f"nullif(array_to_string({field}, {SEPARATOR}), '')"
 
     return ", ".join(single(path) for path, kind in _SEARCHED.items() if kind != "json")

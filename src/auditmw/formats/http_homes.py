@@ -301,9 +301,11 @@ class Upstream:
         values = [None if each == "-" else self.read(each) for each in _BETWEEN_UPSTREAMS.split(text)]
         if len(values) > _MOST_UPSTREAMS or values.count(None) == len(values):
             raise ValueError(f"expected something of 1 to {_MOST_UPSTREAMS} servers")
-        servers = event.setdefault("upstream", [])
-        servers.extend({} for _ in range(len(values) - len(servers)))
-        for server, value in zip(servers, values, strict=False):
+        servers = event.get("upstream") or [{} for _ in values]
+        if len(values) != len(servers):
+            raise ValueError(f"expected something of {len(servers)} servers")
+        event["upstream"] = servers
+        for server, value in zip(servers, values, strict=True):
             if value is not None:
                 server[self.name] = value
         return self.get(event) == text

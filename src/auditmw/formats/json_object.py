@@ -1,6 +1,6 @@
 """Formats of lines that are one JSON object each, whose members are known: what they share.
 
-1. A member is called by its path, `request.tls.version`; a dot within a name is `%2E` in it.
+1. A member is called by its path, `request.tls.version`; in a name a dot is `%2E`, and no name at all is `%`.
 2. A known member goes to its home in the event. What has none, or would not come back the same, is kept in
    `source.fields` by its path: text as it is, unless it could be read as JSON, and all else as JSON.
 3. `render` gives an equal JSON object back, whose members stand in the order in which their server writes them.
@@ -147,13 +147,13 @@ def object_of(line: bytes) -> dict[str, Any] | None:
 
 def path_of(before: str, name: str) -> str:
     """Return the path of a member of the object that has the path `before`, "" for the line's own."""
-    name = name.replace("%", "%25").replace(".", "%2E")
+    name = name.replace("%", "%25").replace(".", "%2E") or "%"
     return f"{before}.{name}" if before else name
 
 
 def named_after(path: str, before: str) -> str:
     """Return the name of the member of the object `before` that has this path."""
-    return path[len(before) + 1 :].replace("%2E", ".").replace("%25", "%")
+    return _name_of(path[len(before) + 1 :])
 
 
 def flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -187,6 +187,10 @@ def object_or_value(text: str) -> tuple[Any] | None:
         return None
 
 
+def _name_of(part: str) -> str:
+    return "" if part == "%" else part.replace("%2E", ".").replace("%25", "%")
+
+
 def _is(value: Any, *, number: bool) -> bool:
     return type(value) is (Number if number else str)
 
@@ -194,7 +198,7 @@ def _is(value: Any, *, number: bool) -> bool:
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for path, value in values.items():
-        *parents, last = (part.replace("%2E", ".").replace("%25", "%") for part in path.split("."))
+        *parents, last = map(_name_of, path.split("."))
         place = tree
         for name in parents:
             inner = place.setdefault(name, {})

@@ -13,6 +13,7 @@ from typing import Any
 
 from auditmw.formats import escapes
 from auditmw.formats.assembly import Variable, with_homes_once
+from auditmw.formats.json_object import Number, as_field
 from auditmw.formats.line import Event, FormatError
 from auditmw.formats.nginx_variables import slot_of, variable_called
 from auditmw.formats.template import Part, Slot, compiled, literals_merged, pieces, slots
@@ -185,17 +186,20 @@ def json_members(text: str) -> dict[str, str] | None:
 
 
 def _json(text: str) -> Any:
-    return json.loads(text, parse_float=str, parse_int=str, parse_constant=str, strict=False)
+    return json.loads(text, parse_float=Number, parse_int=Number, parse_constant=str, strict=False)
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return "" if value is None else json.dumps(value, separators=(",", ":"))
+    try:
+        return "" if value is None else as_field(value)
+    except TypeError:  # bytes that are not UTF-8
+        return json.dumps(value)
 
 
 def _labels(tail: str) -> dict[str, str] | None:
-    """Return the labels and values at the end of a line, and what has no label as `anything_else`; None for no tail."""
+    """Return labels and values at the end of a line, what has no label as `anything_else`; None for no whole tail."""
     if not tail.startswith(" "):
         return None if tail else {}
     found: dict[str, str] = {}
@@ -203,6 +207,8 @@ def _labels(tail: str) -> dict[str, str] | None:
     while match := _LABELLED.match(tail, end):
         found[match[1]] = match[2] if match[2] is not None else match[3]
         end = match.end()
+    if tail.count('"', end) % 2:  # it ends within a value
+        return None
     if tail[end:].strip():
         found["anything_else"] = tail[end:]
     return found

@@ -17,6 +17,7 @@ class Deadline:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._limit_seconds = 0.0
+        self._share = 1.0
         self._began: float | None = None
         self._changed = threading.Condition()
         self.cancelled = False
@@ -42,13 +43,20 @@ class Deadline:
         """Why the question has to end."""
         return "cancelled" if self.cancelled else "time limit"
 
-    def passed(self, share: float = 1.0) -> bool:
-        """Return whether the question has to end, when it may use this share of its time."""
-        return self.cancelled or self._left(share) <= 0
+    @property
+    def passed(self) -> bool:
+        """Whether the answer has to end."""
+        return self.cancelled or self._left_seconds() <= 0
+
+    def allow(self, share: float) -> None:
+        """Let what comes next take no more than this share of the time."""
+        with self._changed:
+            self._share = share
+            self._changed.notify_all()
 
     @contextmanager
-    def enforced(self, interrupt: Callable[[], None], share: float = 1.0) -> Iterator[None]:
-        """Call `interrupt` when the question has to end while the block runs.
+    def enforced(self, interrupt: Callable[[], None]) -> Iterator[None]:
+        """Call `interrupt` when the answer has to end while the block runs.
 
         Again and again until the block ends: an interrupt that comes between two statements is without effect.
         """
@@ -56,11 +64,10 @@ class Deadline:
 
         def watch() -> None:
             with self._changed:
-                while not over.is_set() and not self.passed(share):
-                    self._changed.wait(self._left(share))
                 while not over.is_set():
-                    interrupt()
-                    self._changed.wait(_AGAIN_SECONDS)
+                    if self.passed:
+                        interrupt()
+                    self._changed.wait(max(self._left_seconds(), _AGAIN_SECONDS))
 
         watcher = threading.Thread(target=watch, name="auditmw-query-deadline", daemon=True)
         watcher.start()
@@ -72,5 +79,5 @@ class Deadline:
                 self._changed.notify_all()
             watcher.join()
 
-    def _left(self, share: float) -> float:
-        return self._limit_seconds * share - self.elapsed_seconds
+    def _left_seconds(self) -> float:
+        return self._limit_seconds * self._share - self.elapsed_seconds

@@ -22,16 +22,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import duckdb
 
-from auditmw.archive.snapshot import ExpiredError, Snapshot, View
+from auditmw.archive.error import ExpiredError
+from auditmw.archive.snapshot import Snapshot, View
 from auditmw.query.deadline import Deadline
 from auditmw.query.partial import Reason
 from auditmw.query.predicate import predicate
 from auditmw.query.question import Asked, Effort, Question, TooMuchError
 from auditmw.query.scope import EVERYTHING, Scope
+from auditmw.reading import what_is_wrong_with
 
 T = TypeVar("T")
 Answer: TypeAlias = Callable[[Question], T]
@@ -58,6 +61,7 @@ class Engine:
         slice_rows: int = 4_000_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._directory = Path(directory)
         self._snapshot = Snapshot(directory, memory_bytes=memory_bytes, threads=threads)
         self._time_limit_seconds = time_limit_seconds
         self._slice_rows = slice_rows
@@ -97,6 +101,7 @@ class Engine:
         The time is shared: each may use half of what those before it left, so that a slow one does not take it all.
         They see the same view, but for those that come after one that had to end.
         """
+        self._check_directory()
         limit = self._time_limit_seconds if time_limit_seconds is None else time_limit_seconds
         deadlines = [Deadline(self._clock) for _ in answers]
         prepared = [self._prepared(scope, stitched, deadline) for deadline in deadlines]
@@ -125,6 +130,11 @@ class Engine:
     def close(self) -> None:
         """Let go of memory and temporary files."""
         self._snapshot.close()
+
+    def _check_directory(self) -> None:
+        wrong = what_is_wrong_with(self._directory)
+        if wrong is not None and not (self._directory / "archive").is_dir():
+            raise FileNotFoundError(f"expected an audit directory: {wrong}")
 
     def _prepared(self, scope: Scope, stitched: bool, deadline: Deadline) -> Asked:
         query = scope.parsed()
@@ -178,7 +188,8 @@ class _StaleError(Exception):
 
 def _answered(answer: Answer[T], question: Question, view: View) -> T:
     try:
-        return answer(question)
+        with question.in_time():
+            return answer(question)
     except duckdb.Error as error:
         try:
             damaged = view.check()

@@ -49,6 +49,7 @@ _SPACE = re.compile(r"\s*+")
 _AND = re.compile("AND" + _END)
 _OR = re.compile("OR" + _END)
 _NOT = re.compile(f"NOT{_END}|-")
+_NO_TERM = re.compile(rf"[\s)]|\Z|(?:AND|OR){_END}")
 _OPEN = re.compile(r"\(")
 _CLOSE = re.compile(r"\)")
 _COMMA = re.compile(r",")
@@ -145,7 +146,7 @@ class _Parser:
         return negated(node) if is_negated else node
 
     def _is_no_term(self) -> bool:
-        return bool(re.compile(rf"[\s)]|\Z|(?:AND|OR){_END}").match(self._text, self._at))
+        return bool(_NO_TERM.match(self._text, self._at))
 
     def _atom(self) -> Node | None:
         if opening := self._take(_OPEN):

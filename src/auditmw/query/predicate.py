@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, NamedTuple
 
@@ -110,10 +109,9 @@ def _pointer(path: tuple[str, ...]) -> str:
 def _test_of_column(column: str, test: Test) -> Predicate:
     match test:
         case Within(first, before):
-            return _between(column, first, _last(before))
+            return _within(column, first, before)
         case During(first, before):
-            last = before and before - timedelta.resolution
-            return _between(column, first and first.replace(tzinfo=None), last and last.replace(tzinfo=None))
+            return _within(column, first and first.replace(tzinfo=None), before and before.replace(tzinfo=None))
         case Is(flag):
             return Predicate(f"{column} = ?", (flag,))
         case _:
@@ -133,9 +131,9 @@ def _test_of_text(text: str, test: Test) -> Predicate:
         case Like(pattern):
             return _like(text, pattern)
         case Within(first, before):
-            return _between(dialect.as_integer(text), first, _last(before))
+            return _within(dialect.as_integer(text), first, before)
         case During(first, before):
-            return _between(text, first and stamp(first), before and stamp(before - timedelta.resolution))
+            return _within(text, first and stamp(first), before and stamp(before))
         case Is(flag):
             return Predicate(f"{text} = ?", (str(flag).lower(),))
         case InNetwork(network):
@@ -171,17 +169,13 @@ def _bound(value: str, operator: str, bound: float | str) -> Predicate:
     return Predicate(f"({dialect.is_json(value, *types)} AND {comparable} {operator} ?)", (bound,))
 
 
-def _last(before: int | None) -> int | None:
-    return None if before is None else before - 1
-
-
-def _between(amount: str, first: object, last: object) -> Predicate:
-    """Return whether an amount keeps the bounds, both included; the amount stands in the SQL once."""
-    if first is None or last is None:
-        return Predicate(f"{amount} {'<=' if first is None else '>='} ?", (last if first is None else first,))
-    if first == last:
+def _within(amount: str, first: object, before: object) -> Predicate:
+    if isinstance(first, int) and before == first + 1:
         return Predicate(f"{amount} = ?", (first,))
-    return Predicate(f"{amount} BETWEEN ? AND ?", (first, last))
+    bounds = [
+        Predicate(f"{amount} {sign} ?", (bound,)) for sign, bound in ((">=", first), ("<", before)) if bound is not None
+    ]
+    return _joined(" AND ", bounds)
 
 
 def _like(text: str, pattern: Pattern) -> Predicate:
@@ -192,6 +186,8 @@ def _like(text: str, pattern: Pattern) -> Predicate:
             return Predicate(dialect.ends_with(text), (end,))
         case (Wildcard.ANY, str(part), Wildcard.ANY):
             return Predicate(dialect.contains(text), (part,))
+        case (str(start), *_):  # the beginning alone tells which parts of a file to skip
+            return Predicate(f"({dialect.starts_with(text)} AND {dialect.is_like(text)})", (start, like(pattern)))
         case _:
             return Predicate(dialect.is_like(text), (like(pattern),))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, NamedTuple
@@ -79,6 +80,10 @@ class Question:
         elif effort is Effort.NOTHING:
             self.covered = None
         self._covered_before = self.covered
+
+    def in_time(self) -> AbstractContextManager[None]:
+        """Return a context in which statements are interrupted when the time is over."""
+        return self._asked.deadline.enforced(self._view.connection.interrupt)
 
     def whole(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Answer from all events of the scope at once: for what depends on their order (funnels, retention).
@@ -209,12 +214,12 @@ class Question:
     def _run(self, sql: str, parameters: Parameters, time: float = 1.0) -> list[Row] | None:
         """Return the rows of a statement; None, and `_ended_by` why, when it had to end before."""
         deadline, connection = self._asked.deadline, self._view.connection
-        if self.ended or deadline.passed(time):
+        deadline.allow(time)
+        if self.ended or deadline.passed:
             self.ended, self._ended_by = True, self._ended_by or deadline.reason
             return None
         try:
-            with deadline.enforced(connection.interrupt, time):
-                return connection.execute(sql, dict(parameters)).fetchall()
+            return connection.execute(sql, dict(parameters)).fetchall()
         except duckdb.InterruptException:
             self.ended, self._ended_by = True, deadline.reason
         except duckdb.OutOfMemoryException:

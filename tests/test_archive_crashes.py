@@ -1,0 +1,72 @@
+"""An archive step may be cut off at any moment: no event is lost, none is there twice, and the next step goes on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import archive_crashes
+import pytest
+from archive_crashes import SCENARIOS, Cut, cut_off, raise_cut, raise_error
+from archive_events import archived, journal, parquet, seen
+
+from auditmw.archive.error import ArchiveError
+
+
+def events(directory):
+    """What a query sees: the id and whether it is known how the request ended."""
+    return sorted((json.loads(body)["id"], json.loads(body).get("outcome") is None) for _, _, body in seen(directory))
+
+
+def assert_whole(directory, expected):
+    """Everything is there, before and after the next step, which leaves nothing lying about."""
+    assert events(directory) in expected
+    archived(directory)
+    assert events(directory) in expected
+    assert journal(directory) == []
+    listed = json.loads((directory / "archive" / "manifest.json").read_text())
+    assert parquet(directory) == sorted(part["file"] for part in listed["parts"])
+    assert list((directory / "archive" / "temporary").iterdir()) == []
+    assert list((directory / "archive").glob(".*")) == []
+
+
+def expected(tmp_path, name):
+    """What may be seen: what was there before the step, and after."""
+    undisturbed = tmp_path / "undisturbed"
+    step = SCENARIOS[name](undisturbed)
+    before = events(undisturbed)
+    step()
+    return before, events(undisturbed)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_step_that_is_killed_at_any_call_loses_nothing(tmp_path, name):
+    allowed = expected(tmp_path, name)
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    program = Path(archive_crashes.__file__)
+    subprocess.run([sys.executable, program, killed, name], check=True, timeout=280, cwd=program.parent)
+    directories = sorted(killed.iterdir(), key=lambda path: int(path.name))
+    assert len(directories) > 5
+    for directory in directories:
+        assert_whole(directory, allowed)
+
+
+@pytest.mark.parametrize("end", [pytest.param(raise_cut, id="interrupt"), pytest.param(raise_error, id="disk error")])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_step_that_fails_at_any_call_loses_nothing(tmp_path, name, end):
+    allowed = expected(tmp_path, name)
+    for at in range(1, archive_crashes.LIMIT):
+        directory = tmp_path / str(at)
+        step = SCENARIOS[name](directory)
+        with cut_off(at, end) as count:
+            try:
+                step()
+            except (ArchiveError, Cut):
+                pass
+        assert_whole(directory, allowed)
+        if count[0] < at:
+            return
+    pytest.fail("never came to an end")
