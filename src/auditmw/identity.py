@@ -32,7 +32,8 @@ _KEY_ID = re.compile(r"[A-Za-z0-9_]{1,16}")
 _SHORTEST_KEY = 32  # bytes: the output of SHA-256 (RFC 2104 §3)
 _KEY_TEXT = re.compile(rb"(?:[0-9A-Fa-f]{2}){32,}")
 _UNIT = "\x1f"
-_STR, _PLAIN_TYPES = frozenset({str}), frozenset({str, type(None), bool, tuple})
+_STR, _TRUTHS = frozenset({str}), frozenset({type(None), bool})
+_PLAIN_TYPES = _STR | _TRUTHS | {tuple}
 
 
 class Identity(NamedTuple):
@@ -180,31 +181,30 @@ def describe(identity: object, pseudonyms: Pseudonyms) -> Actor:
     None is an anonymous caller, anything but an `Identity` an unknown one. An id of more than 256 bytes, encoded, is
     replaced by its pseudonym, in the event and in the header alike.
     """
+    try:
+        # Only plain identities were remembered; what equals one reads the same, but for a 1 that equals True.
+        if type(identity) is Identity and type(identity.authenticated) in _TRUTHS:
+            return pseudonyms.described[identity]
+    except Exception:
+        pass
     if identity is None:
         return Actor({"type": "anonymous", "authenticated": False}, None, None, None, {}, ())
     try:
         if isinstance(identity, Identity):
-            return _known(identity, pseudonyms)
+            return _remembered(identity, _Description(pseudonyms).of(identity), pseudonyms.described)
         problem = f"expected an Identity or None, not {type(identity).__name__}"
     except Exception as error:  # such as that of a lazy object that cannot be loaded
         problem = f"{type(error).__name__} when the identity was read"
     return Actor({"type": "unknown"}, None, None, None, {}, (problem,))
 
 
-def _known(identity: Identity, pseudonyms: Pseudonyms) -> Actor:
-    """Look the identity up among those described before, if equal ones are sure to read the same."""
-    roles = identity.roles
-    same = _PLAIN_TYPES.issuperset(map(type, identity)) and type(roles) is tuple and _STR.issuperset(map(type, roles))
-    if not same:  # such as 1 and True
-        return _Description(pseudonyms).of(identity)
-    actor = pseudonyms.described.get(identity)
-    if actor is None:
-        actor = _Description(pseudonyms).of(identity)
-        size = sum(len(part) for part in identity if type(part) is str)
-        if not actor.problems and size <= _LONGEST_TEXT:  # a key that could not be had may come back
-            if len(pseudonyms.described) >= _MOST_REMEMBERED:
-                pseudonyms.described.clear()
-            pseudonyms.described[identity] = actor
+def _remembered(identity: Identity, actor: Actor, described: dict[Identity, Actor]) -> Actor:
+    roles, size = identity.roles, sum(len(part) for part in identity if type(part) is str)
+    plain = _PLAIN_TYPES.issuperset(map(type, identity)) and type(roles) is tuple and _STR.issuperset(map(type, roles))
+    if plain and not actor.problems and size <= _LONGEST_TEXT:  # a key that could not be had may come back
+        if len(described) >= _MOST_REMEMBERED:
+            described.clear()
+        described[identity] = actor
     return actor
 
 

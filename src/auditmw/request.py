@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 
@@ -10,12 +10,14 @@ class Seen(Protocol):
     """What a request is a view of."""
 
     carrier: Any
-    read_headers: Callable[[Any], dict[str, str]]
     method: str
     path: str
     scheme: str
     trusted: bool
     trace: Any
+
+    def read_headers(self) -> Mapping[str, str]:
+        """All request headers."""
 
     def client(self) -> Any:
         """Where the request came from."""
@@ -52,7 +54,7 @@ class Request:
     @property
     def headers(self) -> Mapping[str, str]:
         """Lower-case name to value, several fields of a name joined with a comma."""
-        return self._seen.read_headers(self._seen.carrier)
+        return self._seen.read_headers()
 
     @property
     def cookies(self) -> Mapping[str, str]:

@@ -164,10 +164,10 @@ class Tracer:
         `headers` maps lower-case names to values, the fields of one name joined with `,` (RFC 9110 §5.3).
         """
         if self._unclaimed(headers):
-            return self._started(None)
+            return self.start()
         trace_id, parent_id, flags, origin = self._claim(headers)
         if not (trusted if self._believes is None else self._believes):
-            return self._started(None if trace_id is None else (trace_id, parent_id))
+            return self.start(None if trace_id is None else (trace_id, parent_id))
         if flags is None:
             flags = self._sampled
         if trace_id is None:
@@ -179,7 +179,8 @@ class Tracer:
         correlation_id = self._correlation_id(headers) if correlated else None
         return _trace((trace_id, new_span_id(), parent_id, flags, state, origin, None, request_id, correlation_id))
 
-    def _started(self, remote: tuple[str, str | None] | None) -> Trace:
+    def start(self, remote: tuple[str, str | None] | None = None) -> Trace:
+        """Return fresh ids, for a request that came with no headers that `begin` would look at."""
         while True:
             try:
                 trace_id, span_id, request_id = _piece() + _piece(), _piece(), _piece() + _piece()

@@ -120,21 +120,24 @@ class Journal:
                 return self._aside().append(body)
             if self._clock() >= self._upkeep_at:
                 self._upkeep()
-            before, self._busy = self._busy, _APPENDING
+            before = self._busy
+            self._busy = _APPENDING
             try:
-                seq, failure = self._seq + 1, None
+                seq = self._seq + 1
                 line = seal(body, seq)
+                size = len(line)
                 # A signal handler may raise SystemExit wherever CPython looks for signals: after calls and on backward
                 # jumps. So the number is used up first, and nothing can come between that and the write.
                 self._seq = seq
+                failure = None
                 try:
                     written = os.write(self._fd, line)
                 except OSError as error:
                     written, failure = 0, error
-                if written != len(line):
+                if written != size:
                     self._write_elsewhere(line, written, failure)
-                self._bytes += len(line)
-                if self._bytes >= self._rotate_at:
+                self._bytes = total = self._bytes + size
+                if total >= self._rotate_at:
                     self._upkeep_at = _AT_ONCE
                 if self._disk:
                     self._hold(line)
