@@ -15,6 +15,7 @@ import sys
 import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -185,7 +186,7 @@ class ASGIExchange(Exchange):
             if message.get("trailers", False):  # which a server that does not know them leaves out
                 self.trailers = "http.response.trailers" in (self.carrier.get("extensions") or ())
             passed = self.answered(headers, _text)
-            added = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.added()]
+            added = [(_raw_name(name), value.encode("latin-1")) for name, value in self.added()]
             return {**message, "headers": passed + added}
         except Exception as error:
             self.policy.count("internal_errors", error)
@@ -331,6 +332,11 @@ class WebSocketExchange(ASGIExchange):
             self.end()
             if self.policy.commit is not None:
                 await in_a_thread(self.policy.commit)
+
+
+@lru_cache(maxsize=64)
+def _raw_name(name: str) -> bytes:
+    return name.lower().encode("latin-1")
 
 
 async def _refuse(kind: str, send: Send) -> None:

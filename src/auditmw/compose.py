@@ -109,11 +109,10 @@ def add_context(facts: Facts, event: Event) -> None:
         event["server"] = {"address": name} if at is None else {"address": name, "port": at}
     actor = facts.actor or facts.describe_actor()
     if actor is not None:
-        _, session, _, _, pseudonymised, _ = actor
-        event["actor"] = actor[0]
-        if session is not None:
+        event["actor"] = actor.actor
+        if (session := actor.session) is not None:
             event["session"] = session
-        if pseudonymised:
+        if pseudonymised := actor.pseudonymised:
             known = event.get("meta")
             event["meta"] = {"pseudonymised": {**known["pseudonymised"], **pseudonymised} if known else pseudonymised}
     elif policy.resolves:
@@ -172,10 +171,10 @@ def _request(facts: Facts) -> dict[str, Any]:
 
 
 def _response(facts: Facts) -> dict[str, Any]:
-    status, content_type = facts.status, facts.content_type
+    status, size, content_type = facts.status, facts.body_bytes, facts.content_type
     response: dict[str, Any] = {"status_code": status} if 0 < status <= 999 else {}
-    if facts.body_bytes is not None:
-        response["body_size"] = 0 if facts.has_no_body() else facts.body_bytes
+    if size is not None:
+        response["body_size"] = 0 if size and facts.has_no_body() else size
     if content_type is not None:
         seen = content_type in facts.policy.harmless
         response["content_type"] = content_type if seen else _short(facts, content_type, "/http/response/content_type")

@@ -116,11 +116,10 @@ class Exchange(Facts):
         actor = self.actor or self.describe_actor()
         tells = self.trusted in policy.identified and (extra is PLAIN or not shared_cache_may_keep(extra.caching))
         if tells and actor is not None:
-            _, _, user, session, _, _ = actor
-            if user is not None:
-                added.append((headers.user, user))
-            if session is not None:
-                added.append((headers.session, session))
+            if actor.user_header is not None:
+                added.append((headers.user, actor.user_header))
+            if actor.session_header is not None:
+                added.append((headers.session, actor.session_header))
         if headers.server_timing:
             trace = self.trace
             added.append(("Server-Timing", f"trace;desc={traceparent(trace.trace_id, trace.span_id, trace.flags)}"))

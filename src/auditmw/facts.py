@@ -140,8 +140,9 @@ class Facts:
         length = self.content_length
         if length is None:
             return None
-        length = length.strip(" \t")
-        return int(length) if length.isascii() and length.isdigit() and len(length) < 18 else None
+        if not length.isdigit():
+            length = length.strip(" \t")
+        return int(length) if len(length) < 18 and length.isdigit() and length.isascii() else None
 
     def has_no_body(self) -> bool:
         """Whether the response goes out without a body, whatever the application gives."""

@@ -100,7 +100,7 @@ def port_number(value: object) -> int | None:
     """A port out of whatever a server gives: an integer, or text."""
     if type(value) is not int:
         text = str(value)
-        if len(text) > 5 or not text.isdigit() or not text.isascii():
+        if len(text) > 5 or not text.isdecimal():
             return None
         value = int(text)
     return value if 0 <= value < 65_536 else None

@@ -16,6 +16,7 @@ import re
 import secrets
 import stat
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
@@ -32,8 +33,7 @@ _KEY_ID = re.compile(r"[A-Za-z0-9_]{1,16}")
 _SHORTEST_KEY = 32  # bytes: the output of SHA-256 (RFC 2104 §3)
 _KEY_TEXT = re.compile(rb"(?:[0-9A-Fa-f]{2}){32,}")
 _UNIT = "\x1f"
-_STR, _TRUTHS = frozenset({str}), frozenset({type(None), bool})
-_PLAIN_TYPES = _STR | _TRUTHS | {tuple}
+_TRUTHS, _PLAIN_TYPES = frozenset({type(None), bool}), frozenset({str, type(None), bool, tuple})
 
 
 class Identity(NamedTuple):
@@ -58,7 +58,8 @@ class Identity(NamedTuple):
     previous_session: str | None = None
 
 
-class Actor(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Actor:
     """An identity made safe to write and to send."""
 
     actor: dict[str, Any]  # the event's `actor`
@@ -181,12 +182,11 @@ def describe(identity: object, pseudonyms: Pseudonyms) -> Actor:
     None is an anonymous caller, anything but an `Identity` an unknown one. An id of more than 256 bytes, encoded, is
     replaced by its pseudonym, in the event and in the header alike.
     """
-    try:
-        # Only plain identities were remembered; what equals one reads the same, but for a 1 that equals True.
+    try:  # only plain ones are remembered; what equals one reads the same, but for a 1 that equals True
         if type(identity) is Identity and type(identity.authenticated) in _TRUTHS:
             return pseudonyms.described[identity]
     except Exception:
-        pass
+        pass  # a new one, or one that cannot be a key
     if identity is None:
         return Actor({"type": "anonymous", "authenticated": False}, None, None, None, {}, ())
     try:
@@ -200,7 +200,7 @@ def describe(identity: object, pseudonyms: Pseudonyms) -> Actor:
 
 def _remembered(identity: Identity, actor: Actor, described: dict[Identity, Actor]) -> Actor:
     roles, size = identity.roles, sum(len(part) for part in identity if type(part) is str)
-    plain = _PLAIN_TYPES.issuperset(map(type, identity)) and type(roles) is tuple and _STR.issuperset(map(type, roles))
+    plain = _PLAIN_TYPES.issuperset(map(type, identity)) and type(roles) is tuple and {str}.issuperset(map(type, roles))
     if plain and not actor.problems and size <= _LONGEST_TEXT:  # a key that could not be had may come back
         if len(described) >= _MOST_REMEMBERED:
             described.clear()

@@ -14,7 +14,7 @@ MAX_LINE_BYTES = 1024 * 1024
 
 _FRAME_BYTES = 64  # more than the longest seal: ,"seq": and 19 digits, ,"crc":"xxxxxxxx"} and the line feed
 _MAX_BODY_BYTES = MAX_LINE_BYTES - _FRAME_BYTES
-_LINE_FEED, _ZERO = b"\n0"
+_LINE_FEED, _CLOSING_BRACE, _ZERO = b"\n}0"
 
 
 def seal(body: bytes, seq: int) -> bytes:
@@ -22,7 +22,7 @@ def seal(body: bytes, seq: int) -> bytes:
 
     Raises ValueError when the line could not be read back. That `body` is JSON is the caller's word.
     """
-    if _LINE_FEED in body or body[-1:] != b"}" or not 2 < len(body) <= _MAX_BODY_BYTES:
+    if _LINE_FEED in body or not 2 < len(body) <= _MAX_BODY_BYTES or body[-1] != _CLOSING_BRACE:
         raise ValueError(
             f"expected a non-empty JSON object of at most {_MAX_BODY_BYTES} bytes without a raw line feed, "
             f"not {len(body)} bytes, {body[:60]!r}"

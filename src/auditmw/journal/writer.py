@@ -123,21 +123,20 @@ class Journal:
             before = self._busy
             self._busy = _APPENDING
             try:
-                seq = self._seq + 1
+                seq, failure = self._seq + 1, None
                 line = seal(body, seq)
                 size = len(line)
                 # A signal handler may raise SystemExit wherever CPython looks for signals: after calls and on backward
                 # jumps. So the number is used up first, and nothing can come between that and the write.
                 self._seq = seq
-                failure = None
                 try:
                     written = os.write(self._fd, line)
                 except OSError as error:
                     written, failure = 0, error
                 if written != size:
                     self._write_elsewhere(line, written, failure)
-                self._bytes = total = self._bytes + size
-                if total >= self._rotate_at:
+                self._bytes += size
+                if self._bytes >= self._rotate_at:
                     self._upkeep_at = _AT_ONCE
                 if self._disk:
                     self._hold(line)
