@@ -97,7 +97,8 @@ class ASGIExchange(Exchange):
     _send: Send
     trailers: bool  # the response ends with them
 
-    def __init__(self, policy: Policy, scope: Scope) -> None:
+    def read(self, policy: Policy, scope: Scope) -> None:
+        """Read the request from the scope; may raise."""
         self.started_ns = time.perf_counter_ns()
         names = policy.raw_names
         found: dict[str, str] = {}
@@ -138,10 +139,11 @@ class ASGIExchange(Exchange):
         if policy.extra_headers:
             self.more().sent = {name: found[name] for name in policy.extra_headers if found.get(name)}
 
-    def read_headers(self) -> dict[str, str]:
+    @staticmethod
+    def read_headers(carrier: Scope) -> dict[str, str]:
         """All request headers: lower-case name to value, several fields of a name joined with a comma."""
         headers: dict[str, str] = {}
-        for raw, value in self.carrier["headers"]:
+        for raw, value in carrier["headers"]:
             name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
             headers[name] = f"{headers[name]},{text}" if name in headers else text
         return headers

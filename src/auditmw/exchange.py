@@ -18,7 +18,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Self, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from auditmw import forks
 from auditmw.caching import shared_cache_may_keep
@@ -46,19 +46,16 @@ class Exchange(Facts):
     __slots__ = ()
 
     @abstractmethod
-    def __init__(self, policy: Policy, carrier: Any) -> None:
+    def read(self, policy: Policy, carrier: Any) -> None:
         """Read the request from what carries it; may raise."""
 
-    @classmethod
-    def unread(cls, policy: Policy, carrier: Any) -> Self:
-        """The exchange of a request that cannot be read."""
-        exchange = cls.__new__(cls)
-        exchange.started_ns = time.perf_counter_ns()
-        exchange.method, exchange.path, exchange.query = "UNKNOWN", "/", ""
-        exchange.scheme, exchange.version, exchange.port = "http", "1.1", None
-        exchange.fields = NO_FIELDS
-        exchange.start(policy, carrier, "unknown", {})
-        return exchange
+    def begin_unread(self, policy: Policy, carrier: Any) -> None:
+        """Begin with a request that cannot be read."""
+        self.started_ns = time.perf_counter_ns()
+        self.method, self.path, self.query = "UNKNOWN", "/", ""
+        self.scheme, self.version, self.port = "http", "1.1", None
+        self.fields = NO_FIELDS
+        self.start(policy, carrier, "unknown", {})
 
     # -- told by the shell
 
@@ -333,13 +330,14 @@ def begun(kind: type[_E], policy: Policy, carrier: Any) -> _E | None:
 
     Never raises: what a server or a middleware put there may be anything, and the request has its event all the same.
     """
+    exchange = kind()
     try:
         if policy.mark in carrier:  # wrapped twice: one event
             return None
-        exchange = kind(policy, carrier)
+        exchange.read(policy, carrier)
     except Exception as error:
         policy.count("degraded", error)
-        exchange = kind.unread(policy, carrier)
+        exchange.begin_unread(policy, carrier)
     try:
         carrier[policy.mark] = True
     except Exception:  # it may be read only: then it is not wrapped twice by us either

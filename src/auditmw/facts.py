@@ -111,7 +111,8 @@ class Facts:
         self.identity = self.actor = None
         self.extra = PLAIN
 
-    def read_headers(self) -> dict[str, str]:
+    @staticmethod
+    def read_headers(carrier: Any) -> dict[str, str]:
         """All request headers: lower-case name to value, several fields of a name joined with a comma."""
         raise NotImplementedError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 
@@ -16,8 +16,9 @@ class Seen(Protocol):
     trusted: bool
     trace: Any
 
-    def read_headers(self) -> Mapping[str, str]:
-        """All request headers."""
+    @property
+    def read_headers(self) -> Callable[[Any], dict[str, str]]:
+        """What reads all headers from the carrier."""
 
     def client(self) -> Any:
         """Where the request came from."""
@@ -54,7 +55,7 @@ class Request:
     @property
     def headers(self) -> Mapping[str, str]:
         """Lower-case name to value, several fields of a name joined with a comma."""
-        return self._seen.read_headers()
+        return self._seen.read_headers(self._seen.carrier)
 
     @property
     def cookies(self) -> Mapping[str, str]:

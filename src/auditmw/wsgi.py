@@ -96,7 +96,8 @@ class WSGIExchange(Exchange):
     inner: StartResponse  # the server's own
     write: Callable[[bytes], object]  # the server's own, once the response has started
 
-    def __init__(self, policy: Policy, environ: WSGIEnvironment) -> None:
+    def read(self, policy: Policy, environ: WSGIEnvironment) -> None:
+        """Read the request from the environ; may raise."""
         self.started_ns = time.perf_counter_ns()
         get = environ.get
         path = get("PATH_INFO", "")
@@ -133,15 +134,15 @@ class WSGIExchange(Exchange):
         if policy.extra_variables:
             self.more().sent = {name: environ[key] for key, name in policy.extra_variables if environ.get(key)}
 
-    def read_headers(self) -> dict[str, str]:
+    @staticmethod
+    def read_headers(carrier: WSGIEnvironment) -> dict[str, str]:
         """All request headers: lower-case name to value (PEP 3333, environ variables)."""
-        headers = {}
-        for key, value in self.carrier.items():
-            if key.startswith("HTTP_"):
-                headers[key[5:].replace("_", "-").lower()] = value
+        headers = {
+            key[5:].replace("_", "-").lower(): value for key, value in carrier.items() if key.startswith("HTTP_")
+        }
         for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            if self.carrier.get(key):
-                headers[key.replace("_", "-").lower()] = self.carrier[key]
+            if carrier.get(key):
+                headers[key.replace("_", "-").lower()] = carrier[key]
         return headers
 
     def start_response(
