@@ -109,7 +109,8 @@ class ASGIExchange(Exchange):
             if raw in names:
                 name = names[raw]
                 found[name] = f"{found[name]},{value.decode('latin-1')}" if name in found else value.decode("latin-1")
-        self.path = path = scope["path"] or "/"
+        path = scope["path"]
+        self.path = path or "/"
         self.query = query = (scope.get("query_string") or b"").decode("latin-1")
         self.method = scope.get("method", "GET")
         self.scheme = scope.get("scheme", "http")
@@ -136,8 +137,8 @@ class ASGIExchange(Exchange):
         if raw is not None and (target := raw.decode("latin-1")) != path:
             target = target.partition("?")[0]
             self.more().target = f"{target}?{query}" if query else target
-        if policy.extra_headers:
-            self.more().sent = {name: found[name] for name in policy.extra_headers if found.get(name)}
+        if policy.extra_headers and (sent := {name: found[name] for name in policy.extra_headers if found.get(name)}):
+            self.more().sent = sent
 
     @staticmethod
     def read_headers(carrier: Scope) -> dict[str, str]:

@@ -236,7 +236,7 @@ def _hide_addresses(facts: Facts, event: Event) -> None:
 
 def _add_asked(facts: Facts, extra: Extra, request: dict[str, Any]) -> None:
     """Add what few requests are sent with."""
-    if extra.sent:
+    if extra.sent is not None:
         pointer = "/http/request/headers"
         sent = {name: [header_text(facts, value, f"{pointer}/{name}/0")] for name, value in extra.sent.items()}
         request["headers"] = {**request.get("headers", {}), **sent}

@@ -244,7 +244,7 @@ def outgoing(trace: Trace) -> dict[str, str]:
 def _accepted(accept: Sequence[str]) -> frozenset[str]:
     names = (accept,) if isinstance(accept, str) else accept
     families = frozenset(str(name).lower() for name in names)
-    if unknown := sorted(families - _FAMILIES.keys()):
+    if unknown := sorted(families.difference(_FAMILIES)):
         raise ValueError(f"expected accept to name header families of {', '.join(_FAMILIES)}, not {unknown[0]!r}")
     return families
 

@@ -131,8 +131,10 @@ class WSGIExchange(Exchange):
         self.start(policy, environ, get("REMOTE_ADDR", "unknown"), named)  # '' is a unix socket's, under gunicorn
         if target is not None:
             self.more().target = target
-        if policy.extra_variables:
-            self.more().sent = {name: environ[key] for key, name in policy.extra_variables if environ.get(key)}
+        if policy.extra_variables and (
+            sent := {n: environ[key] for key, n in policy.extra_variables if environ.get(key)}
+        ):
+            self.more().sent = sent
 
     @staticmethod
     def read_headers(carrier: WSGIEnvironment) -> dict[str, str]:
