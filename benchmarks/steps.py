@@ -92,7 +92,7 @@ class Steps:
 
     def events(self) -> list[dict[str, Any]]:
         """Events ready to be encoded."""
-        return [exchange.compose(time.time_ns(), 1_000_000) for exchange in self.exchanges()]
+        return [_compose(exchange) for exchange in self.exchanges()]
 
     def all(self) -> Iterator[tuple[str, str, Callable[..., Any], Calls]]:
         """Yield group, name, function and the maker of its arguments."""
@@ -180,7 +180,9 @@ class Steps:
 
 
 def _compose(exchange: Any) -> Any:
-    return exchange.compose(time.time_ns(), 1_000_000)
+    from auditmw.compose import compose
+
+    return compose(exchange, time.time_ns(), 1_000_000)
 
 
 def _finish(exchange: Any) -> None:

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditmw.event import MAX_EVENT_BYTES, SCHEMA, Notes, encode, new_id, plain, timestamp, wire_text
+from auditmw.event import MAX_EVENT_BYTES, SCHEMA, Notes, encode, new_id, plain, timestamp, timestamps, wire_text
 
 MOMENT_NS = 1_795_265_400_000_000_000
 
@@ -61,6 +61,11 @@ def test_a_timestamp_reads_back_to_the_microsecond(time_ns):
     assert (read - datetime.datetime.fromtimestamp(0, datetime.UTC)) // datetime.timedelta(
         microseconds=1
     ) == time_ns // 1000
+
+
+@given(st.integers(10**18, 4_102_444_800_000_000_000), st.integers(0, 10**11))
+def test_the_timestamps_of_end_and_start_are_those_of_the_two_moments(end_ns, duration_ns):
+    assert timestamps(end_ns, duration_ns) == (timestamp(end_ns), timestamp(end_ns - duration_ns))
 
 
 def test_ids_are_uuids_of_version_7_that_differ_and_carry_the_time():

@@ -579,6 +579,8 @@ def test_an_identity_that_is_described_again_reads_the_same():
     for identity in (
         Identity("user-42", "s", roles=("a",)),
         Identity("1", authenticated=True),
+        Identity("1", authenticated=1),
+        Identity("1", roles=["a"]),
         Identity(1),
         Identity("1"),
     ):

@@ -728,3 +728,29 @@ def test_prose_of_an_attacker_costs_no_more_than_its_length():
     for seed in ("password=", "a" * 63 + "=", "x:", "password   :   ", '"' * 3 + "token="):
         Redactor().prose(seed * (60_000 // len(seed)))
     assert time.thread_time() - began < 5
+
+
+FRAGMENTS = words("""
+    page= limit=50 & & & ; code code= c%6fde state= token= token password %70assword= session_state= iss= 1 12345678
+    4111111111111111 4111+1111+1111+1111 - + %20 @ :// http%3A%2F%2Fu%3Ap%40h ? next=/login?next=/x bearer+abc basic
+    dXNlcjpwYXNz eyJhbGci.eyJx.zzz AKIAABCDEFGHIJKLMNOP %7B%22token%22%3A1%7D [1] gh p_ sk_live_abcdefghijk % a b #
+""")
+
+
+@given(st.lists(st.lists(st.sampled_from(FRAGMENTS), max_size=9).map("".join), max_size=6))
+def test_what_was_seen_before_changes_nothing(queries):
+    remembering = Redactor()
+    for query in [*queries, *queries]:
+        assert remembering.query(query) == Redactor().query(query)
+
+
+@given(
+    st.lists(st.sampled_from([*FRAGMENTS, "/", "orders", "caf\u00e9", "\n", " ", "0" * 13, "_"]), max_size=9).map(
+        "".join
+    )
+)
+def test_a_path_that_passes_is_printable_and_needs_no_redaction(path):
+    if redactor.passes(path):
+        assert path.isascii()
+        assert path.isprintable()
+        assert redactor.path(path) is path

@@ -12,16 +12,21 @@ Rules:
 from __future__ import annotations
 
 import sys
+import time
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from auditmw.context import current_exchange, leave
 from auditmw.exchange import Exchange, begun
-from auditmw.head import cgi_name, port_number
+from auditmw.head import HTTP_VERSIONS, port_number
 from auditmw.routes import template
 
 if TYPE_CHECKING:
     from auditmw.audit import Audit, Resolver
+    from auditmw.policy import Policy
 
     Scope = MutableMapping[str, Any]
     Message = MutableMapping[str, Any]
@@ -30,18 +35,9 @@ if TYPE_CHECKING:
     ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _REFUSED = b"The audit record of this request could not be written.\n"
+_WHOLE = (list, tuple)
+_text = methodcaller("decode", "latin-1")
 _NORMAL_CLOSURE = frozenset({1000, 1001, 1005})  # RFC 6455 §7.4.1
-
-_encoded: dict[str, bytes] = {}  # the names of our own headers, as ASGI wants them
-
-
-def read_headers(scope: Scope) -> dict[str, str]:
-    """All request headers: lower-case name to value."""
-    headers: dict[str, str] = {}
-    for raw, value in scope["headers"]:
-        name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
-        headers[name] = f"{headers[name]},{text}" if name in headers else text
-    return headers
 
 
 class ASGIAudit:
@@ -58,9 +54,6 @@ class ASGIAudit:
         self.app = app
         self.audit = audit
         self._policy = audit.policy_with(resolver, blocking=False)
-        policy = self._policy
-        self._names = {name.encode("latin-1"): cgi_name(name) for name in policy.field_names}
-        self._names |= {name.encode("latin-1"): name for name in policy.found_names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
@@ -73,189 +66,216 @@ class ASGIAudit:
         policy = self._policy
         if policy.intent and not exchange.begin():
             return await _refuse(kind, send)
-        channel = _Http(exchange, receive, send) if kind == "http" else _WebSocket(exchange, receive, send)
+        exchange.connect(receive, send)
         token = current_exchange.set(exchange)
         try:
-            await self.app(scope, channel.receive, channel.send)
+            await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
             exchange.failed(error)
             raise
         finally:
             if not exchange.done:
-                channel.end()
+                exchange.end()
                 if policy.commit is not None:
                     policy.commit()
             exchange.release()
             leave(token)
 
-    def begin(self, scope: Scope) -> Exchange | None:
-        """A new exchange; None where a shell outside of this one has made it already, or where it cannot be made."""
-        return begun(self._policy, "asgi", scope, read_headers, self._exchange)
+    def begin(self, scope: Scope) -> ASGIExchange | None:
+        """A new exchange; None where a shell outside of this one has made it already."""
+        return begun(HTTPExchange if scope["type"] == "http" else WebSocketExchange, self._policy, scope)
 
-    def _exchange(self, scope: Scope) -> Exchange:
-        names = self._names
+
+class ASGIExchange(Exchange):
+    """One request as a scope tells it, and what the application and the server tell each other about it."""
+
+    SOURCE: ClassVar = {"kind": "middleware", "format": "asgi"}
+
+    __slots__ = ("_receive", "_send", "trailers")
+
+    _receive: Receive  # the server's own
+    _send: Send
+    trailers: bool  # the response ends with them
+
+    def read(self, policy: Policy, scope: Scope) -> None:
+        """Read the request from the scope; may raise."""
+        self.started_ns = time.perf_counter_ns()
+        names = policy.raw_names
         found: dict[str, str] = {}
         headers = scope["headers"]
-        if not isinstance(headers, (list, tuple)):
+        if not isinstance(headers, _WHOLE):
             headers = scope["headers"] = list(headers)  # perhaps one that can be read only once
         for raw, value in headers:
             if raw in names:
                 name = names[raw]
                 found[name] = f"{found[name]},{value.decode('latin-1')}" if name in found else value.decode("latin-1")
         path = scope["path"]
-        query = scope.get("query_string") or b""
+        self.path = path or "/"
+        self.query = query = (scope.get("query_string") or b"").decode("latin-1")
+        self.method = scope.get("method", "GET")
+        self.scheme = scope.get("scheme", "http")
+        version = scope.get("http_version", "1.1")
+        self.version = version if version in HTTP_VERSIONS else None
         client = scope.get("client")
         if client:
-            peer, port = client[0], port_number(client[1])
+            peer, self.port = client[0], port_number(client[1])
         else:  # a unix socket has none; nor has a client that was gone before the server asked for its address
             server = scope.get("server")
-            peer, port = "unknown" if server and server[1] is not None else "unix:", None
-        exchange = Exchange(
-            self._policy,
-            "asgi",
-            scope,
-            read_headers,
-            found,
-            found,
-            scope.get("method", "GET"),
-            path or "/",
-            query.decode("latin-1"),
-            scope.get("scheme", "http"),
-            scope.get("http_version", "1.1"),
-            peer,
-            port,
+            peer, self.port = "unknown" if server and server[1] is not None else "unix:", None
+        get = found.get
+        self.fields = (
+            get("host"),
+            get("user-agent"),
+            get("referer"),
+            get("content-type"),
+            get("content-length"),
+            get("origin"),
+            get(policy.forwarded),
         )
+        self.start(policy, scope, peer, found)
         raw = scope.get("raw_path")
-        if raw is not None:
-            target = raw.decode("latin-1")
-            if target != path:
-                target = target.partition("?")[0]
-                exchange.target = f"{target}?{exchange.query}" if query else target
-        return exchange
+        if raw is not None and (target := raw.decode("latin-1")) != path:
+            target = target.partition("?")[0]
+            self.more().target = f"{target}?{query}" if query else target
+        if policy.extra_headers and (sent := {name: found[name] for name in policy.extra_headers if found.get(name)}):
+            self.more().sent = sent
 
+    @staticmethod
+    def read_headers(carrier: Scope) -> dict[str, str]:
+        """All request headers: lower-case name to value, several fields of a name joined with a comma."""
+        headers: dict[str, str] = {}
+        for raw, value in carrier["headers"]:
+            name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
+            headers[name] = f"{headers[name]},{text}" if name in headers else text
+        return headers
 
-class _Http:
-    """`receive` and `send` of one request, watched."""
+    def connect(self, receive: Receive, send: Send) -> None:
+        """Stand between the application and the server, whose these are."""
+        self._receive, self._send = receive, send
+        self.trailers = False
 
-    __slots__ = ("_receive", "_send", "exchange", "trailers")
-
-    def __init__(self, exchange: Exchange, receive: Receive, send: Send) -> None:
-        self.exchange = exchange
-        self._receive = receive
-        self._send = send
-        self.trailers = False  # the response ends with them
-
+    @abstractmethod
     async def receive(self) -> Message:
-        message = await self._receive()
-        exchange = self.exchange
-        try:
-            kind = message["type"]
-            if kind == "http.request":
-                exchange.received_bytes = (exchange.received_bytes or 0) + len(message.get("body") or b"")
-            elif kind == "http.disconnect" and not exchange.complete:
-                exchange.client_gone = True
-        except Exception as error:  # a malformed message is the application's to refuse
-            exchange.policy.count("internal_errors", error)
-        return message
+        """What the application is given in place of the server's."""
 
-    def send(self, message: Message) -> Awaitable[None]:
-        try:
-            pass_on = self._note(message)
-        except Exception as error:  # a malformed message is the server's to refuse
-            self.exchange.policy.count("internal_errors", error)
-            pass_on = self._send
-        return pass_on(message)
-
-    def _note(self, message: Message) -> Send:
-        """Note what a message says; returns what is to send it."""
-        exchange = self.exchange
-        kind = message["type"]
-        if kind == "http.response.start":
-            return self._resolve_and_start if exchange.must_ask() else self._start
-        more = True
-        if kind == "http.response.body":
-            whole = exchange.account(len(message.get("body") or b""))  # what comes after does not reach the client
-            more = (message.get("more_body", False) and not whole) or self.trailers
-        elif kind == "http.response.zerocopysend":
-            count = message.get("count")
-            exchange.body_bytes = None if count is None or exchange.body_bytes is None else exchange.body_bytes + count
-            more = message.get("more_body", False) or self.trailers
-        elif kind == "http.response.pathsend":
-            exchange.body_bytes = exchange.promised_bytes()
-            more = self.trailers
-        elif kind == "http.response.trailers":
-            more = message.get("more_trailers", False)
-        if more or not exchange.status:
-            return self._pass
-        exchange.complete = True
-        return self._end_and_send
+    @abstractmethod
+    async def send(self, message: Message) -> None:
+        """What the application is given in place of the server's."""
 
     def end(self) -> None:
         """Write the event."""
-        exchange = self.exchange
-        if exchange.route is None:
-            exchange.route = template(exchange.carrier)
-        exchange.finish()
+        scope = self.carrier
+        if ("route" in scope or "endpoint" in scope) and self.extra.route is None:
+            self.more().route = template(scope)
+        self.finish()
 
-    def _end_and_send(self, message: Message) -> Awaitable[None]:
-        exchange = self.exchange
-        policy = exchange.policy
-        if not exchange.done and exchange.must_ask():
-            return self._resolve_and_end(message)
-        if not exchange.done:
-            self.end()
-            if policy.commit is not None:
-                return self._commit_and_send(message)
-        return self._pass(message)
+    async def _end(self) -> None:
+        """Write the event before the message is sent that carries the last byte."""
+        policy = self.policy
+        if policy.async_resolver is not None and self.must_ask():
+            await self.resolve_async()
+        self.end()
+        if policy.commit is not None:
+            await in_a_thread(policy.commit)
 
-    async def _pass(self, message: Message) -> None:
+    def _started(self, message: Message) -> Message:
+        """The message that starts a response, with our headers; what is malformed is the server's to refuse."""
+        headers = message.get("headers") or []
+        try:
+            if not isinstance(headers, list):
+                headers = list(headers)  # perhaps one that can be read only once
+            if "status" in message:
+                self.status = int(message["status"])
+            if message.get("trailers", False):  # which a server that does not know them leaves out
+                self.trailers = "http.response.trailers" in (self.carrier.get("extensions") or ())
+            passed = self.answered(headers, _text)
+            added = [(_raw_name(name), value.encode("latin-1")) for name, value in self.added()]
+            return {**message, "headers": passed + added}
+        except Exception as error:
+            self.policy.count("internal_errors", error)
+            without_identity = self.policy.kinds.without_identity
+            return {**message, "headers": without_identity(headers)} if "headers" in message else message
+
+
+class HTTPExchange(ASGIExchange):
+    """One HTTP request."""
+
+    __slots__ = ()
+
+    async def receive(self) -> Message:
+        """Note how long the request's body is, and whether the client has gone."""
+        message = await self._receive()
+        try:
+            kind = message["type"]
+            if kind == "http.request":
+                self.received_bytes = (self.received_bytes or 0) + len(message.get("body") or b"")
+            elif kind == "http.disconnect" and not self.complete:
+                self.more().client_gone = True
+        except Exception as error:  # a malformed message is the application's to refuse
+            self.policy.count("internal_errors", error)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Note what a message says, and write the event before the one that carries the last byte."""
+        try:
+            kind = message["type"]
+            if kind == "http.response.start":
+                if self.policy.async_resolver is not None and self.must_ask():
+                    await self.resolve_async()
+                if self.status == 0:
+                    message = self._started(message)
+                last = not self.trailers and not self.done and self.account(0)  # the head is the whole response
+            else:
+                last = self._is_last(kind, message) and self.status != 0
+            if last:
+                self.complete = True
+                if not self.done:
+                    await self._end()
+        except Exception as error:  # a malformed message is the server's to refuse
+            self.policy.count("internal_errors", error)
         try:
             await self._send(message)
         except OSError:  # what servers raise when the client has gone (ASGI HTTP §2.4, "send")
-            self.exchange.client_gone = True
+            self.more().client_gone = True
             raise
 
-    def _start(self, message: Message) -> Awaitable[None]:
-        exchange = self.exchange
-        message = started(exchange, message, self)
-        if self.trailers or exchange.done:
-            return self._pass(message)
-        if exchange.account(0):  # the head is the whole response
-            return self._end_and_send(message)
-        return self._pass(message)
-
-    async def _resolve_and_start(self, message: Message) -> None:
-        await self.exchange.resolve_async()
-        await self._start(message)
-
-    async def _resolve_and_end(self, message: Message) -> None:
-        await self.exchange.resolve_async()
-        self.end()
-        await self._commit_and_send(message)
-
-    async def _commit_and_send(self, message: Message) -> None:
-        commit = self.exchange.policy.commit
-        if commit is not None:
-            await in_a_thread(commit)
-        await self._pass(message)
+    def _is_last(self, kind: str, message: Message) -> bool:
+        """Account for a part of the body; whether nothing comes after it that could reach the client."""
+        if kind == "http.response.body":
+            size = len(message.get("body") or b"")
+            if self.trailers or message.get("more_body", False):
+                return self.account(size) and not self.trailers
+            if self.body_bytes is not None:
+                self.body_bytes += size
+            return True
+        if kind == "http.response.zerocopysend":
+            count = message.get("count")
+            self.body_bytes = None if count is None or self.body_bytes is None else self.body_bytes + count
+            return not message.get("more_body", False) and not self.trailers
+        if kind == "http.response.pathsend":
+            self.body_bytes = self.promised_bytes()
+            return not self.trailers
+        return kind == "http.response.trailers" and not message.get("more_trailers", False)
 
 
-class _WebSocket:
-    """`receive` and `send` of one websocket connection, watched."""
+class WebSocketExchange(ASGIExchange):
+    """One websocket connection."""
 
-    __slots__ = ("_receive", "_send", "close_code", "counts", "exchange", "trailers")
+    __slots__ = ("close_code", "counts")
 
-    def __init__(self, exchange: Exchange, receive: Receive, send: Send) -> None:
-        exchange.event = "websocket_connection"
-        exchange.body_bytes = None
-        self.exchange = exchange
-        self._receive = receive
-        self._send = send
-        self.trailers = False
-        self.close_code: int | None = None
+    close_code: int | None
+    counts: dict[str, int]
+
+    def connect(self, receive: Receive, send: Send) -> None:
+        """Stand between the application and the server, whose these are."""
+        super().connect(receive, send)
+        self.more().event = "websocket_connection"
+        self.body_bytes = None
+        self.close_code = None
         self.counts = {"messages_received": 0, "received_bytes": 0, "messages_sent": 0, "sent_bytes": 0}
 
     async def receive(self) -> Message:
+        """Note what the client says."""
         message = await self._receive()
         kind = message["type"]
         if kind == "websocket.receive":
@@ -265,90 +285,61 @@ class _WebSocket:
             code = message.get("code", 1005)
             if self.close_code is None:
                 self.close_code = code
-            self.exchange.complete = code in _NORMAL_CLOSURE
-            self.exchange.client_gone = not self.exchange.complete
+            self.complete = code in _NORMAL_CLOSURE
+            self.more().client_gone = not self.complete
         return message
 
     async def send(self, message: Message) -> None:
-        exchange = self.exchange
+        """Note what the application says, and write the event before the connection ends."""
         kind = message["type"]
         if kind == "websocket.send":
             self.counts["messages_sent"] += 1
             self.counts["sent_bytes"] += _size(message)
         elif kind == "websocket.accept":
-            await exchange.resolve_async()
-            exchange.status = 101
-            message = started(exchange, message, self)
+            await self.resolve_async()
+            self.status = 101
+            message = self._started(message)
         elif kind == "websocket.close":
             self._closed(message.get("code", 1000))
-            await self._end_and_commit()
+            await self._end_once()
         elif kind == "websocket.http.response.start":
-            await exchange.resolve_async()
-            message = started(exchange, message, self)
+            await self.resolve_async()
+            if self.status == 0:
+                message = self._started(message)
         elif kind == "websocket.http.response.body":
-            exchange.body_bytes = (exchange.body_bytes or 0) + len(message.get("body") or b"")
+            self.body_bytes = (self.body_bytes or 0) + len(message.get("body") or b"")
             if not message.get("more_body", False):
-                exchange.complete = True
-                await self._end_and_commit()
+                self.complete = True
+                await self._end_once()
         await self._send(message)
 
     def end(self) -> None:
         """Write the event."""
-        exchange = self.exchange
-        if exchange.status == 101:
+        if self.status == 101:
             code = {} if self.close_code is None else {"close_code": self.close_code}
-            exchange.data = {**(exchange.data or {}), "websocket": {**code, **self.counts}}
-        if exchange.route is None:
-            exchange.route = template(exchange.carrier)
-        exchange.finish()
+            self.more().data = {**(self.extra.data or {}), "websocket": {**code, **self.counts}}
+        super().end()
 
     def _closed(self, code: int) -> None:
-        exchange = self.exchange
-        exchange.complete = True
-        if exchange.status == 0:
-            exchange.status = 403  # a close before the accept (ASGI websocket, "Close - send event")
+        self.complete = True
+        if self.status == 0:
+            self.status = 403  # a close before the accept (ASGI websocket, "Close - send event")
         elif self.close_code is None:
             self.close_code = code
             if code not in _NORMAL_CLOSURE:
                 said = {"outcome": {"result": "failure", "reason": f"websocket_{code}"}, "level": "warning"}
-                exchange.annotations = {**said, **(exchange.annotations or {})}
+                self.more().annotations = {**said, **(self.extra.annotations or {})}
 
-    async def _end_and_commit(self) -> None:
-        if not self.exchange.done:
+    async def _end_once(self) -> None:
+        if not self.done:
             self.end()
-            if self.exchange.policy.commit is not None:
-                await in_a_thread(self.exchange.policy.commit)
+            if self.policy.commit is not None:
+                await in_a_thread(self.policy.commit)
 
 
-def started(exchange: Exchange, message: Message, channel: _Http | _WebSocket) -> Message:
-    """The message that starts a response, with our headers; what is malformed is the server's to refuse."""
-    first = exchange.status == 0 or message["type"] == "websocket.accept"
-    if not first:
-        return message
-    headers = message.get("headers") or ()
-    kinds = exchange.policy.kinds
-    try:
-        if not isinstance(headers, list):
-            headers = list(headers)  # perhaps one that can be read only once
-        if "status" in message:
-            exchange.status = int(message["status"])
-        if message.get("trailers", False):  # which a server that does not know them leaves out
-            channel.trailers = "http.response.trailers" in (exchange.carrier.get("extensions") or ())
-        passed = [
-            header
-            for header in headers
-            if not (kind := kinds[header[0]])
-            or exchange.response_header(kind, header[0].decode("latin-1"), header[1].decode("latin-1"))
-        ]
-        for name, value in exchange.response_started():
-            raw = _encoded.get(name)
-            if raw is None:
-                raw = _encoded[name] = name.lower().encode("latin-1")
-            passed.append((raw, value.encode("latin-1")))
-        return {**message, "headers": passed}
-    except Exception as error:
-        exchange.policy.count("internal_errors", error)
-        return {**message, "headers": kinds.without_identity(headers)} if "headers" in message else message
+@lru_cache(maxsize=64)
+def _raw_name(name: str) -> bytes:
+    return name.lower().encode("latin-1")
 
 
 async def _refuse(kind: str, send: Send) -> None:

@@ -74,21 +74,38 @@ def timestamp(time_ns: int) -> str:
 
     `time_ns`: nanoseconds since the epoch, as `time.time_ns` gives them.
     """
-    microseconds = time_ns // 1000
-    second = microseconds // 1_000_000
-    prefix = _seconds.get(second)
-    if prefix is None:
-        if len(_seconds) >= 64:  # requests that take longer than a second need some of those before
-            _seconds.clear()
-        prefix = _seconds[second] = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-    return prefix + _DIGITS[microseconds // 1000 % 1000] + _DIGITS[microseconds % 1000] + "Z"
+    second = time_ns // 1_000_000_000
+    microseconds = (time_ns - second * 1_000_000_000) // 1000
+    prefix = _seconds.get(second) or _prefix(second)
+    return f"{prefix}{_DIGITS[microseconds // 1000]}{_DIGITS[microseconds % 1000]}Z"
+
+
+def timestamps(end_ns: int, duration_ns: int) -> tuple[str, str]:
+    """The timestamps of something's end and of its start, most of the time within the same second."""
+    second = end_ns // 1_000_000_000
+    within_ns = end_ns - second * 1_000_000_000
+    prefix = _seconds.get(second) or _prefix(second)
+    end, start = within_ns // 1000, (within_ns - duration_ns) // 1000
+    return (
+        f"{prefix}{_DIGITS[end // 1000]}{_DIGITS[end % 1000]}Z",
+        f"{prefix}{_DIGITS[start // 1000]}{_DIGITS[start % 1000]}Z" if start >= 0 else timestamp(end_ns - duration_ns),
+    )
+
+
+def _prefix(second: int) -> str:
+    """A timestamp up to its decimals."""
+    if len(_seconds) >= 64:  # requests that take longer than a second need some of those before
+        _seconds.clear()
+    prefix = _seconds[second] = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+    return prefix
 
 
 # UUIDv7 (RFC 9562 §5.7, counter of §6.2 method 1): milliseconds, 12 bits that count, and 62 random bits that are
 # new every 4096 ids and in every forked process. 4096 ids take longer than a millisecond, so no pair repeats.
-_COUNTED = tuple(f"7{n:03x}-" for n in range(4096))
+_COUNTED = tuple(f"-7{n:03x}-" for n in range(4096))
+_OCTETS = tuple(f"{n:02x}" for n in range(256))
 _source: tuple[Callable[[], int], str]  # the counter and the random part that it belongs to: one object, read at once
-_millisecond: tuple[int, str] = (-1, "")
+_minute: tuple[int, str] = (-1, "")  # 65,536 milliseconds, and the eight digits that they share
 
 
 def _renew() -> None:
@@ -103,19 +120,19 @@ forks.in_child(_renew)
 
 def new_id(time_ns: int) -> str:
     """A UUIDv7 as text for the moment `time_ns` (nanoseconds since the epoch)."""
-    global _millisecond
-    millisecond = time_ns // 1_000_000
-    known, prefix = _millisecond
-    if millisecond != known:
-        digits = f"{millisecond & 0xFFFFFFFFFFFF:012x}"
-        prefix = f"{digits[:8]}-{digits[8:]}-"
-        _millisecond = (millisecond, prefix)
+    global _minute
+    milliseconds = time_ns // 1_000_000
+    minute, digits = _minute
+    if milliseconds >> 16 != minute:
+        minute = milliseconds >> 16
+        digits = f"{minute & 0xFFFFFFFF:08x}-"
+        _minute = minute, digits
     count, random_part = _source
     n = count()
     if n > 4095:
         _renew()
         return new_id(time_ns)
-    return prefix + _COUNTED[n] + random_part
+    return f"{digits}{_OCTETS[milliseconds >> 8 & 255]}{_OCTETS[milliseconds & 255]}{_COUNTED[n]}{random_part}"
 
 
 def encode(event: Event) -> bytes:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from auditmw.caching import OWN_FIELDS
 
+HTTP_VERSIONS = frozenset({"0.9", "1.0", "1.1", "2", "2.0", "3", "3.0"})
 OTHER, USER, SESSION, REQUEST_ID, CONTENT_TYPE, CONTENT_LENGTH, CACHING, CAPTURED = range(8)
 
 _MEMO_SIZE = 4_096
@@ -97,8 +98,12 @@ def cgi_name(name: str) -> str:
 
 def port_number(value: object) -> int | None:
     """A port out of whatever a server gives: an integer, or text."""
-    text = str(value)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65_536 else None
+    if type(value) is not int:
+        text = str(value)
+        if len(text) > 5 or not text.isdecimal():
+            return None
+        value = int(text)
+    return value if 0 <= value < 65_536 else None
 
 
 @lru_cache(maxsize=_MEMO_SIZE)
@@ -114,6 +119,7 @@ def split_host(value: str) -> tuple[str, int | None]:
     return name.lower()[:255], number if number is None or number <= 65_535 else None
 
 
+@lru_cache(maxsize=1_024)
 def split_status(line: str) -> tuple[int, str | None]:
     """Code and reason of a WSGI status line (PEP 3333); the reason only where it is not the registered one."""
     code, _, reason = str(line).partition(" ")

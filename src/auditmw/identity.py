@@ -16,6 +16,7 @@ import re
 import secrets
 import stat
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
@@ -32,7 +33,7 @@ _KEY_ID = re.compile(r"[A-Za-z0-9_]{1,16}")
 _SHORTEST_KEY = 32  # bytes: the output of SHA-256 (RFC 2104 §3)
 _KEY_TEXT = re.compile(rb"(?:[0-9A-Fa-f]{2}){32,}")
 _UNIT = "\x1f"
-_STR, _PLAIN_TYPES = frozenset({str}), frozenset({str, type(None), bool, tuple})
+_TRUTHS, _PLAIN_TYPES = frozenset({type(None), bool}), frozenset({str, type(None), bool, tuple})
 
 
 class Identity(NamedTuple):
@@ -57,7 +58,8 @@ class Identity(NamedTuple):
     previous_session: str | None = None
 
 
-class Actor(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Actor:
     """An identity made safe to write and to send."""
 
     actor: dict[str, Any]  # the event's `actor`
@@ -180,31 +182,29 @@ def describe(identity: object, pseudonyms: Pseudonyms) -> Actor:
     None is an anonymous caller, anything but an `Identity` an unknown one. An id of more than 256 bytes, encoded, is
     replaced by its pseudonym, in the event and in the header alike.
     """
+    try:  # only plain ones are remembered; what equals one reads the same, but for a 1 that equals True
+        if type(identity) is Identity and type(identity.authenticated) in _TRUTHS:
+            return pseudonyms.described[identity]
+    except Exception:
+        pass  # a new one, or one that cannot be a key
     if identity is None:
         return Actor({"type": "anonymous", "authenticated": False}, None, None, None, {}, ())
     try:
         if isinstance(identity, Identity):
-            return _known(identity, pseudonyms)
+            return _remembered(identity, _Description(pseudonyms).of(identity), pseudonyms.described)
         problem = f"expected an Identity or None, not {type(identity).__name__}"
     except Exception as error:  # such as that of a lazy object that cannot be loaded
         problem = f"{type(error).__name__} when the identity was read"
     return Actor({"type": "unknown"}, None, None, None, {}, (problem,))
 
 
-def _known(identity: Identity, pseudonyms: Pseudonyms) -> Actor:
-    """Look the identity up among those described before, if equal ones are sure to read the same."""
-    roles = identity.roles
-    same = _PLAIN_TYPES.issuperset(map(type, identity)) and type(roles) is tuple and _STR.issuperset(map(type, roles))
-    if not same:  # such as 1 and True
-        return _Description(pseudonyms).of(identity)
-    actor = pseudonyms.described.get(identity)
-    if actor is None:
-        actor = _Description(pseudonyms).of(identity)
-        size = sum(len(part) for part in identity if type(part) is str)
-        if not actor.problems and size <= _LONGEST_TEXT:  # a key that could not be had may come back
-            if len(pseudonyms.described) >= _MOST_REMEMBERED:
-                pseudonyms.described.clear()
-            pseudonyms.described[identity] = actor
+def _remembered(identity: Identity, actor: Actor, described: dict[Identity, Actor]) -> Actor:
+    roles, size = identity.roles, sum(len(part) for part in identity if type(part) is str)
+    plain = _PLAIN_TYPES.issuperset(map(type, identity)) and type(roles) is tuple and {str}.issuperset(map(type, roles))
+    if plain and not actor.problems and size <= _LONGEST_TEXT:  # a key that could not be had may come back
+        if len(described) >= _MOST_REMEMBERED:
+            described.clear()
+        described[identity] = actor
     return actor
 
 

@@ -119,6 +119,7 @@ class Proxies:
         self._networks = tuple(_network(entry) for entry in entries if entry != "unix")
         self._trusts_unix = "unix" in entries
         self._trusted = _Memo(self._is_trusted)
+        self._peers = _Memo(self._peer)
         self._claims = _Memo(self._claim)
         self._hops = hops
         self._applies = not server_already_resolved
@@ -127,6 +128,10 @@ class Proxies:
     def trusts(self, peer: str) -> bool:
         """Return whether `peer`, as `peer_address` gives it, is trusted; never raises."""
         return self._trusted[peer]
+
+    def peer(self, raw: object) -> tuple[str, bool]:
+        """Return the peer as `peer_address` gives it, and whether it is trusted; never raises."""
+        return self._peers[raw] if type(raw) is str else self._peer(raw)
 
     def client(self, peer: str, port: int | None, value: str | None) -> Client:
         """Return the client of a request from `peer` that came with `value` in the header; never raises.
@@ -139,6 +144,10 @@ class Proxies:
         if client is not None and self._applies and self._trusted[peer]:
             return client
         return _client((peer, port, "peer", chain, None, None))
+
+    def _peer(self, raw: object) -> tuple[str, bool]:
+        peer = peer_address(raw)
+        return peer, self._trusted[peer]
 
     def _is_trusted(self, peer: str) -> bool:
         if peer == _UNIX:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from auditmw.compose import add_context, describe_failure
 from auditmw.event import SCHEMA, SEVERITY, SHORT, Event, Notes, new_id, plain, timestamp, wire_text
 from auditmw.facts import Facts
 from auditmw.head import safe_path
@@ -93,28 +94,17 @@ def application_event(
     if not is_name:
         event.setdefault("message", policy.redactor.prose(str(plain(name, "/message", notes or Notes()))))
     if error is not None:
-        described = Facts.describe_failure(_Failing(policy, notes), error, handled=True)
-        event["error"] = described
+        event["error"] = describe_failure(policy, error, notes or Notes(), handled=True)
     if data:
         event["data"] = dict(data)
     event["source"] = {"kind": "app", "format": format}
     return event if notes is None else notes.written_into(event)
 
 
-class _Failing(Facts):
-    """Just enough facts to describe a failure outside of a request's own event."""
-
-    __slots__ = ()
-
-    def __init__(self, policy: Policy, notes: Notes | None) -> None:
-        self.policy = policy
-        self.notes = notes
-
-
 def _add_request(event: Event, facts: Facts) -> None:
-    facts.add_context(event)
+    add_context(facts, event)
     request = {"method": facts.method[:64]}
-    agent = facts.fields.get("HTTP_USER_AGENT")
+    agent = facts.fields[1]
     if agent is not None:
         request["user_agent"] = wire_text(agent)[0]
     event["http"] = {"request": request}

@@ -14,13 +14,12 @@ import operator
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
 from auditmw.sensitive import EXACT, HEADERS, PAIRS, TOKENS
+from auditmw.shapes import PATH, QUERY, REDACTED, SHORTEST, TEXT, USERINFO, is_card, is_plain, mask
 
-REDACTED = "REDACTED"  # the word of the OpenTelemetry semantic conventions, safe in a URL
 # An OAuth authorization code is called just "code" and is known by its company (RFC 6749 §4.1.2, RFC 9207 §2).
 _BESIDE_CODE = {"state", "session_state", "iss"}
 
@@ -101,10 +100,10 @@ class Redactor:
     def text(self, value: str) -> str:
         """Take credentials of a known shape out of free text; the same object when there are none."""
         if self._scrub is not None:
-            return _scrubbed(self._scrub, _mask(value))
-        if len(value) < _SHORTEST or _plain(value, _TEXT) or value in self._clean:
+            return _scrubbed(self._scrub, mask(value))
+        if len(value) < SHORTEST or is_plain(value, TEXT) or value in self._clean:
             return value
-        clean = _mask(value)
+        clean = mask(value)
         if clean is value and len(value) <= _LONGEST_REMEMBERED:
             if len(self._clean) >= _MOST_REMEMBERED:
                 self._clean.clear()
@@ -118,6 +117,10 @@ class Redactor:
 
     def _assignment(self, match: re.Match[str]) -> str:
         return match[1] + match[2] + REDACTED if self.sensitive(match[1]) else match[0]
+
+    def passes(self, path: str) -> bool:
+        """Whether a path, as it came, is sure to be printable ASCII and to hold no secret: so it is with most."""
+        return self._scrub is None and is_plain(path, PATH)
 
     def path(self, value: str) -> str:
         """Redact a path: its parameters by name (``;jsessionid=...``, RFC 3986 §3.3), then all of it as text."""
@@ -133,20 +136,24 @@ class Redactor:
         A name counts as a server reads it, percent-decoded; a value is looked at as it is and decoded, and one that
         holds JSON or a URL with a query of its own is walked too. The same object when nothing changed.
         """
-        return self._query(raw, _NESTED_QUERIES) if raw else raw
+        return raw if self._harmless.issuperset(raw.split("&")) else self._query(raw, _NESTED_QUERIES)
 
     def _query(self, raw: str, depth: int) -> str:
         if self._scrub is None and depth == _NESTED_QUERIES and "@" not in raw and ";" not in raw:
             known = self._harmless
             for pair in raw.split("&"):
                 if pair not in known and not self._is_harmless(pair):
-                    return self._judged(raw, depth)
-            return raw
+                    break
+            else:
+                return raw
         return self._judged(raw, depth)
 
     def _is_harmless(self, pair: str) -> bool:
         """Whether a pair without "@" and ";" may stand as it is whatever its siblings are; most pairs come again."""
-        if "code" in _decoded(pair) or self._judged(pair, _NESTED_QUERIES) is not pair:
+        secret = self._verdicts.get(pair.partition("=")[0], True)  # or a name that was not judged yet
+        if (secret or "code" in pair or not is_plain(pair, QUERY)) and (
+            "code" in _decoded(pair) or self._judged(pair, _NESTED_QUERIES) is not pair
+        ):
             return False
         if len(pair) <= _LONGEST_REMEMBERED:
             if len(self._harmless) >= _MOST_REMEMBERED:
@@ -155,7 +162,7 @@ class Redactor:
         return True
 
     def _judged(self, raw: str, depth: int) -> str:
-        if self._scrub is not None or "code=" in raw or not _plain(raw, _QUERY):
+        if self._scrub is not None or "code=" in raw or not is_plain(raw, QUERY):
             return self._pairs(raw, depth)
         for pair in raw.split("&"):
             key, _, value = pair.partition("=")
@@ -187,7 +194,7 @@ class Redactor:
     def _encoded(self, raw: str, depth: int) -> str:
         """Redact one name or value of a query, also for what it says once it is decoded."""
         clean = self.text(raw)
-        if len(clean) < _SHORTEST or not _LAYERED.search(clean):
+        if len(clean) < SHORTEST or not _LAYERED.search(clean):
             return clean
         decoded = _decoded(clean)
         if decoded.lstrip()[:1] in ("{", "[") and '"' in decoded and ":" in decoded:
@@ -217,7 +224,7 @@ class Redactor:
             path, question_mark, query = rest.partition("?")
             clean = path + question_mark + self._query(query, depth) + hash_mark + self._query(fragment, depth)
         if clean.startswith("//"):
-            clean = _USERINFO.sub(f"://{REDACTED}@", f":{clean}")[1:]
+            clean = USERINFO.sub(f"://{REDACTED}@", f":{clean}")[1:]
         clean = self.path(clean) if ";" in clean else self.text(clean)
         return value if clean == value else clean
 
@@ -239,8 +246,8 @@ class Redactor:
             clean = self.url(value) if "://" in value else self.text(value)
             return value if clean is value else _hide(pointer, redacted, clean)
         if isinstance(value, int | float):
-            is_card = 10**12 <= value < 10**19 and _is_card(str(int(value)))
-            return _hide(pointer, redacted) if is_card else value
+            card = 10**12 <= value < 10**19 and is_card(str(int(value)))
+            return _hide(pointer, redacted) if card else value
         if not isinstance(value, dict | list | tuple) or not value:
             return value
         if id(value) in done:
@@ -304,95 +311,9 @@ def _hide(pointer: str, redacted: list[str], clean: str = REDACTED) -> str:
     return clean
 
 
-# Shapes of credentials, each looked for only where its trigger stands in the lower-cased text. What could start again
-# at each position of a long run (JWT, Bearer) consumes the run, by possessive quantifiers: nothing is quadratic.
-_PEM_BEGIN = re.compile("-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----")  # RFC 7468 §10, OpenSSH, OpenPGP
-_JWT = re.compile(r"eyJ[\w-]*+(?:\.[\w-]*+)*+", re.ASCII)  # also JWE and what itsdangerous signs: base64url of {"...
-_ANY_SPACE = r"(?:[ \t+]|%20)"
-_PROSE = r"(?:tokens?|auth|authentication|authorization|of|schemes?|headers?)(?![\w.~+/=-])"
-_BEARER = re.compile(rf"(bearer{_ANY_SPACE}++)(?!{_PROSE}|\w+=\")[^\s\"'&,;<>]++", re.IGNORECASE | re.ASCII)
-# "Basic plan" is English; base64 of user:password (RFC 7617) has more in it than the letters of one word.
-_WORD = r"(?:[A-Z]?[a-z]+|[A-Z]+)(?![\w+/=-])"
-_BASIC = re.compile(rf"((?i:basic){_ANY_SPACE}++)(?!{_WORD})[\w+/-]{{4,}}+=*+", re.ASCII)
-_USERINFO = re.compile(r"://[^/?#\s\"<>]+@")
-_CARD = re.compile(
-    # Not a part of a hexadecimal id, and not the decimals of a number; right after a percent-escape counts.
-    r"[0-9](?:(?<![0-9A-Fa-f%].)(?<![0-9]\..)|(?<=%[0-9A-Fa-f]{2}.))(?:[0-9]{12,18}|[0-9]{3}([ +-]|%20)"
-    r"(?:[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}|[0-9]{6}\1[0-9]{4,5}))(?![0-9A-Fa-f])",
-    re.DOTALL,
-)
-_DOUBLED = str.maketrans("0123456789", "0246813579")  # the digit sum of twice the digit
-_SHORTEST = 7  # x://a@h
-
-
-def _classes(special: bytes) -> bytes:
-    """Make a table for _plain: a digit is 0, a hyphen z, another harmless character a, all else !."""
-    classes = dict.fromkeys(range(0x21, 0x7F), "a") | dict.fromkeys(b"0123456789", "0") | {ord("-"): "z"}
-    return "".join((classes | dict.fromkeys(special, "!")).get(code, "!") for code in range(256)).encode()
-
-
-_TEXT = _classes(b"AJ@+%")  # AKIA, ASIA, AIza, pypi-A; eyJ; userinfo; what may stand for the space after "Bearer"
-_QUERY = _classes(b"AJ@+%;?#{[")  # also what a value needs to be encoded, to be a URL with a query, or to be JSON
-
-
-def _plain(value: str, classes: bytes) -> bool:
-    """Whether ASCII text holds none of what every shape needs something of: some 0.2 us instead of 1 us in _mask."""
-    words = "xox" in value or ("_" in value and ("gh" in value or "_pat_" in value or "_live_" in value))
-    if words or not value.isascii():
-        return False
-    seen = value.encode().translate(classes)
-    return seen.isalnum() and (seen.count(b"0") < 13 or (seen.find(b"0" * 13) < 0 and seen.find(b"0000z0000") < 0))
-
-
 def _scrubbed(scrub: Callable[[str], str], value: str) -> str:
     try:
         clean = scrub(value)
     except Exception:
         return REDACTED  # what the hook could not read is not written
     return value if clean == value else clean if isinstance(clean, str) else REDACTED
-
-
-def _mask(value: str) -> str:
-    lower = value.lower()
-    clean = value
-    for trigger, take_out in _SHAPES:
-        if trigger in lower:
-            clean = take_out(clean)
-    clean = _CARD.sub(_hide_card, clean)
-    return value if clean == value else clean
-
-
-def _hide_pem(value: str) -> str:
-    """Take out private keys; one whose end is missing takes the text up to the next key, or to the end, with it."""
-    before, *keys = _PEM_BEGIN.split(value)
-    return REDACTED.join([before, *(key.partition("-----END ")[2].partition("-----")[2] for key in keys)])
-
-
-def _hide_card(match: re.Match[str]) -> str:
-    digits = "".join(filter(str.isdigit, match[0].replace("%20", "")))
-    return REDACTED if _is_card(digits) else match[0]
-
-
-def _is_card(digits: str) -> bool:
-    """Luhn (ISO/IEC 7812-1). Times since 1970 begin with 1 until 2033; of cards, only the 15 digits of UATP do."""
-    if digits[0] == "1" and len(digits) in (13, 16, 19):
-        return False
-    odd, even = digits[-1::-2], digits[-2::-2]
-    return (sum(map(int, odd)) + sum(map(int, even.translate(_DOUBLED)))) % 10 == 0
-
-
-_SHAPES: tuple[tuple[str, Callable[[str], str]], ...] = (
-    ("private key", _hide_pem),
-    ("eyj", partial(_JWT.sub, lambda found: REDACTED if "." in found[0][10:-1] else found[0])),
-    ("bearer", partial(_BEARER.sub, rf"\1{REDACTED}")),
-    ("basic", partial(_BASIC.sub, rf"\1{REDACTED}")),
-    ("://", partial(_USERINFO.sub, f"://{REDACTED}@")),
-    ("akia", partial(re.compile("AKIA[A-Z0-9]{16,}").sub, REDACTED)),
-    ("asia", partial(re.compile("ASIA[A-Z0-9]{16,}").sub, REDACTED)),
-    ("gh", partial(re.compile(r"gh[a-z]_\w{16,}", re.ASCII).sub, REDACTED)),
-    ("github_pat_", partial(re.compile(r"github_pat_\w{16,}", re.ASCII).sub, REDACTED)),
-    ("xox", partial(re.compile(r"xox[a-np-z]-[\w-]{10,}", re.ASCII).sub, REDACTED)),
-    ("_live_", partial(re.compile(r"[sr]k_live_\w{10,}", re.ASCII).sub, REDACTED)),
-    ("aiza", partial(re.compile(r"AIza[\w-]{30,}", re.ASCII).sub, REDACTED)),
-    ("pypi-a", partial(re.compile(r"pypi-A[\w-]{15,}", re.ASCII).sub, REDACTED)),
-)

@@ -10,12 +10,15 @@ class Seen(Protocol):
     """What a request is a view of."""
 
     carrier: Any
-    read_headers: Callable[[Any], dict[str, str]]
     method: str
     path: str
     scheme: str
     trusted: bool
     trace: Any
+
+    @property
+    def read_headers(self) -> Callable[[Any], dict[str, str]]:
+        """What reads all headers from the carrier."""
 
     def client(self) -> Any:
         """Where the request came from."""

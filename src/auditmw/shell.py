@@ -91,14 +91,10 @@ class Served:
         """Note status line and headers of the response; returns the headers that it is to be sent with."""
         exchange = self._exchange
         try:
-            exchange.status, exchange.reason = split_status(status)
-            kinds = exchange.policy.kinds
-            passed = [
-                header
-                for header in headers
-                if not (kind := kinds[header[0]]) or exchange.response_header(kind, header[0], header[1])
-            ]
-            return passed + exchange.response_started()
+            exchange.status, reason = split_status(status)
+            if reason is not None:
+                exchange.more().reason = reason
+            return exchange.answered(headers, str) + exchange.added()
         except Exception as error:
             exchange.policy.count("internal_errors", error)
             return headers

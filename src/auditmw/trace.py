@@ -42,9 +42,7 @@ _ZERO_TRACE: Final = "0" * 32
 _ZERO_SPAN: Final = "0" * 16
 
 # fullmatch everywhere: `$` would let a trailing newline pass. No class here matches anything but ASCII.
-_traceparent_match = re.compile(
-    r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-[\t -~]*)?"
-).fullmatch
+_traceparent_match = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\t -~]*)?").fullmatch
 _b3_match = re.compile(r"([0-9a-f]{32}|[0-9a-f]{16})-([0-9a-f]{16})(?:-([01d])(?:-[0-9a-f]{16})?)?").fullmatch
 _b3_trace_match = re.compile(r"[0-9a-f]{32}|[0-9a-f]{16}").fullmatch
 _amazon_root_match = re.compile(r"1-([0-9A-Fa-f]{8})-([0-9A-Fa-f]{24})").fullmatch
@@ -94,21 +92,24 @@ class Trace(NamedTuple):
 # Half the time of Trace(...), and on the way of every request.
 _trace: Callable[[tuple[object, ...]], Trace] = partial(tuple.__new__, Trace)
 
-_pieces: list[str] = []  # 16 random hexadecimal digits each
-_piece = _pieces.pop
-forks.in_child(_pieces.clear)  # parent and child must not give out the same ids
+_trace_ids: list[str] = []
+_span_ids: list[str] = []
+_next_trace_id, _next_span_id = _trace_ids.pop, _span_ids.pop
+forks.in_child(_trace_ids.clear)  # parent and child must not give out the same ids
+forks.in_child(_span_ids.clear)
 
 
 def _refill() -> None:
-    # One system call for 512 ids. Two threads that come here together add two lots, which does no harm.
-    _pieces.extend(os.urandom(8 * 512).hex("-", 8).split("-"))
+    # Two system calls for 512 ids. Two threads that come here together add two lots, which does no harm.
+    _trace_ids.extend(os.urandom(16 * 256).hex("-", 16).split("-"))
+    _span_ids.extend(os.urandom(8 * 256).hex("-", 8).split("-"))
 
 
 def new_trace_id() -> str:
     """Return 32 random lower-case hexadecimal digits (128 bits of the system's generator)."""
     while True:
         try:
-            return _piece() + _piece()
+            return _next_trace_id()
         except IndexError:
             _refill()
 
@@ -117,7 +118,7 @@ def new_span_id() -> str:
     """Return 16 random lower-case hexadecimal digits (64 bits of the system's generator)."""
     while True:
         try:
-            return _piece()
+            return _next_span_id()
         except IndexError:
             _refill()
 
@@ -157,6 +158,7 @@ class Tracer:
         )
         self.names: tuple[str, ...] = tuple(name for family in families for name in _FAMILIES[family])
         self._unclaimed = frozenset(self.names).isdisjoint
+        self._alone = (frozenset(self.names) - {"traceparent"}).isdisjoint
 
     def begin(self, headers: Mapping[str, str], trusted: bool) -> Trace:
         """Return the ids of a request that came with `headers` from a peer that is `trusted` or not; never raises.
@@ -164,25 +166,28 @@ class Tracer:
         `headers` maps lower-case names to values, the fields of one name joined with `,` (RFC 9110 §5.3).
         """
         if self._unclaimed(headers):
-            return self._started(None)
+            return self.start()
         trace_id, parent_id, flags, origin = self._claim(headers)
         if not (trusted if self._believes is None else self._believes):
-            return self._started(None if trace_id is None else (trace_id, parent_id))
+            return self.start(None if trace_id is None else (trace_id, parent_id))
         if flags is None:
             flags = self._sampled
         if trace_id is None:
             trace_id = new_trace_id()
             flags |= _RANDOM
-        state = _state(headers["tracestate"]) if origin == "traceparent" and "tracestate" in headers else None
-        request_id = (self._token(headers, "x-request-id") if "x-request-id" in headers else None) or new_trace_id()
-        correlated = "x-correlation-id" in headers or "x-trace-id" in headers
-        correlation_id = self._correlation_id(headers) if correlated else None
+        state = request_id = correlation_id = None
+        if not self._alone(headers):
+            state = _state(headers["tracestate"]) if origin == "traceparent" and "tracestate" in headers else None
+            request_id = self._token(headers, "x-request-id")
+            correlation_id = self._correlation_id(headers)
+        request_id = request_id or new_trace_id()
         return _trace((trace_id, new_span_id(), parent_id, flags, state, origin, None, request_id, correlation_id))
 
-    def _started(self, remote: tuple[str, str | None] | None) -> Trace:
+    def start(self, remote: tuple[str, str | None] | None = None) -> Trace:
+        """Return fresh ids, for a request that came with no headers that `begin` would look at."""
         while True:
             try:
-                trace_id, span_id, request_id = _piece() + _piece(), _piece(), _piece() + _piece()
+                trace_id, span_id, request_id = _next_trace_id(), _next_span_id(), _next_trace_id()
             except IndexError:
                 _refill()
             else:
@@ -239,7 +244,7 @@ def outgoing(trace: Trace) -> dict[str, str]:
 def _accepted(accept: Sequence[str]) -> frozenset[str]:
     names = (accept,) if isinstance(accept, str) else accept
     families = frozenset(str(name).lower() for name in names)
-    if unknown := sorted(families - _FAMILIES.keys()):
+    if unknown := sorted(families.difference(_FAMILIES)):
         raise ValueError(f"expected accept to name header families of {', '.join(_FAMILIES)}, not {unknown[0]!r}")
     return families
 
@@ -253,7 +258,7 @@ def _from_traceparent(headers: _Headers) -> _Claim | None:
     if match is None:
         return None
     version, trace_id, span_id, flags, future = match.groups()
-    if future is not None and version == "00":
+    if version == "ff" or trace_id == _ZERO_TRACE or span_id == _ZERO_SPAN or (future is not None and version == "00"):
         return None
     return trace_id, span_id, int(flags, 16) & 3, "traceparent"
 

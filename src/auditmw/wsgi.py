@@ -12,41 +12,26 @@ Rules:
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from auditmw.context import current_exchange, leave
 from auditmw.exchange import Exchange, begun
-from auditmw.head import (
-    CONTENT_LENGTH,
-    CONTENT_TYPE,
-    OTHER,
-    cgi_name,
-    port_number,
-    split_status,
-)
+from auditmw.head import HTTP_VERSIONS, port_number, split_status
 
 if TYPE_CHECKING:
     from types import TracebackType
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from auditmw.audit import Audit, Resolver
+    from auditmw.policy import Policy
 
     ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
-_MEMO_SIZE = 1_024
 _REFUSED = b"The audit record of this request could not be written.\n"
-
-_statuses: dict[str, tuple[int, str | None]] = {}  # status lines already seen
-
-
-def read_headers(environ: WSGIEnvironment) -> dict[str, str]:
-    """All request headers: lower-case name to value (PEP 3333, environ variables)."""
-    headers = {key[5:].replace("_", "-").lower(): value for key, value in environ.items() if key.startswith("HTTP_")}
-    for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if environ.get(key):
-            headers[key.replace("_", "-").lower()] = environ[key]
-    return headers
+_VERSIONS = {f"HTTP/{version}": version for version in HTTP_VERSIONS}
+_WHOLE = (list, tuple)
 
 
 class WSGIAudit:
@@ -64,13 +49,11 @@ class WSGIAudit:
             raise TypeError(f"expected an auditmw.Audit as the second argument, not {audit!r}")
         self.app = app
         self.audit = audit
-        self._policy = policy = audit.policy_with(resolver, blocking=True)
-        self._field_names = tuple(map(cgi_name, policy.field_names))
-        self._found_names = tuple((cgi_name(name), name) for name in policy.found_names)
+        self._policy = audit.policy_with(resolver, blocking=True)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        exchange = self.begin(environ)
+        exchange = begun(WSGIExchange, self._policy, environ)
         if exchange is None:
             return self.app(environ, start_response)
         if self._policy.intent and not exchange.begin():
@@ -78,14 +61,14 @@ class WSGIAudit:
                 "503 Service Unavailable", [("Content-Type", "text/plain"), ("Content-Length", str(len(_REFUSED)))]
             )
             return [_REFUSED]
-        start = _StartResponse(exchange, start_response)
+        exchange.inner = start_response
         token = current_exchange.set(exchange)
         try:
             wrapper = environ.get("wsgi.file_wrapper")
             if wrapper is not None and not isinstance(wrapper, type):  # uWSGI's is a function
                 wrapper = environ["wsgi.file_wrapper"] = _FileWrapper(wrapper)
-            result = self.app(environ, start)
-            if isinstance(result, (list, tuple)):
+            result = self.app(environ, exchange.start_response)
+            if isinstance(result, _WHOLE):
                 return _whole(exchange, result)
             if wrapper is not None and _is_file(wrapper, result):
                 return _file(exchange, result)
@@ -99,10 +82,23 @@ class WSGIAudit:
             leave(token)
 
     def begin(self, environ: WSGIEnvironment) -> Exchange | None:
-        """A new exchange; None where a shell outside of this one has made it already, or where it cannot be made."""
-        return begun(self._policy, "wsgi", environ, read_headers, self._exchange)
+        """A new exchange; None where a shell outside of this one has made it already."""
+        return begun(WSGIExchange, self._policy, environ)
 
-    def _exchange(self, environ: WSGIEnvironment) -> Exchange:
+
+class WSGIExchange(Exchange):
+    """One request as an environ tells it, and its answer as `start_response` is told it."""
+
+    SOURCE: ClassVar = {"kind": "middleware", "format": "wsgi"}
+
+    __slots__ = ("inner", "write")
+
+    inner: StartResponse  # the server's own
+    write: Callable[[bytes], object]  # the server's own, once the response has started
+
+    def read(self, policy: Policy, environ: WSGIEnvironment) -> None:
+        """Read the request from the environ; may raise."""
+        self.started_ns = time.perf_counter_ns()
         get = environ.get
         path = get("PATH_INFO", "")
         script = get("SCRIPT_NAME")
@@ -112,88 +108,88 @@ class WSGIAudit:
         target = None if raw is None or raw.startswith(path) else raw  # as received, where decoding changed it
         if not path.isascii():
             path = path.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
-        port = get("REMOTE_PORT")
+        self.path = path or "/"
+        self.method = get("REQUEST_METHOD") or "UNKNOWN"
+        self.query = get("QUERY_STRING") or ""
+        self.scheme = get("wsgi.url_scheme", "http")
         protocol = get("SERVER_PROTOCOL", "")
-        exchange = Exchange(
-            self._policy,
-            "wsgi",
-            environ,
-            read_headers,
-            {name: environ[key] for key, name in self._found_names if key in environ},
-            {key: environ[key] for key in self._field_names if key in environ},
-            get("REQUEST_METHOD") or "UNKNOWN",
-            path or "/",
-            get("QUERY_STRING") or "",
-            get("wsgi.url_scheme", "http"),
-            protocol[5:] if protocol.startswith("HTTP/") else "1.1",
-            get("REMOTE_ADDR", "unknown"),  # '' is a unix socket's, under gunicorn
-            port_number(port),
+        self.version = _VERSIONS.get(protocol) or (None if protocol.startswith("HTTP/") else "1.1")
+        self.port = port_number(get("REMOTE_PORT"))
+        self.fields = (
+            get("HTTP_HOST"),
+            get("HTTP_USER_AGENT"),
+            get("HTTP_REFERER"),
+            get("CONTENT_TYPE"),
+            get("CONTENT_LENGTH"),
+            get("HTTP_ORIGIN"),
+            get(policy.forwarded_variable),
         )
+        claims = policy.claims
+        named = (
+            {} if environ.keys().isdisjoint(claims) else {claims[key]: environ[key] for key in claims if key in environ}
+        )
+        self.start(policy, environ, get("REMOTE_ADDR", "unknown"), named)  # '' is a unix socket's, under gunicorn
         if target is not None:
-            exchange.target = target
-        return exchange
+            self.more().target = target
+        if policy.extra_variables and (
+            sent := {n: environ[key] for key, n in policy.extra_variables if environ.get(key)}
+        ):
+            self.more().sent = sent
 
+    @staticmethod
+    def read_headers(carrier: WSGIEnvironment) -> dict[str, str]:
+        """All request headers: lower-case name to value (PEP 3333, environ variables)."""
+        headers = {
+            key[5:].replace("_", "-").lower(): value for key, value in carrier.items() if key.startswith("HTTP_")
+        }
+        for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            if carrier.get(key):
+                headers[key.replace("_", "-").lower()] = carrier[key]
+        return headers
 
-class _StartResponse:
-    """`start_response`, watched."""
-
-    __slots__ = ("exchange", "inner", "write")
-
-    def __init__(self, exchange: Exchange, inner: StartResponse) -> None:
-        self.exchange = exchange
-        self.inner = inner
-        self.write: Callable[[bytes], object] | None = None
-
-    def __call__(
+    def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
-        exchange = self.exchange
-        before = exchange.status
+        """What the application is given in place of the server's."""
+        before = self.status
         try:
             if before or exc_info is not None:
                 self._replace(exc_info)
-            exchange.status, exchange.reason = _statuses.get(status) or _split_status(status)
-            kinds = exchange.policy.kinds
-            answered = []
-            for header in headers:
-                kind = kinds[header[0]]
-                if kind == CONTENT_TYPE:
-                    exchange.content_type = str(header[1])
-                elif kind == CONTENT_LENGTH:
-                    exchange.content_length = str(header[1])
-                elif kind != OTHER and not exchange.response_header(kind, header[0], header[1]):
-                    continue
-                answered.append(header)
-            answered += exchange.response_started()
+            self.status, reason = split_status(status)
+            if reason is not None:
+                self.more().reason = reason
+            if type(headers) is not list:
+                headers = list(headers)
+            headers = self.answered(headers, str) + self.added()
         except Exception as error:  # a malformed header list is the server's to refuse
-            exchange.policy.count("internal_errors", error)
-            answered = exchange.policy.kinds.without_identity(headers)
+            self.policy.count("internal_errors", error)
+            headers = self.policy.kinds.without_identity(headers)
         try:
-            self.write = self.inner(status, answered) if exc_info is None else self.inner(status, answered, exc_info)
+            self.write = self.inner(status, headers) if exc_info is None else self.inner(status, headers, exc_info)
         except BaseException:
-            exchange.status = before  # the server refused: what it sent before stays (PEP 3333, error handling)
+            self.status = before  # the server refused: what it sent before stays (PEP 3333, error handling)
             raise
         return self._write
 
     def _replace(self, exc_info: ExcInfo | None) -> None:
-        if self.exchange.status:
-            self.exchange.restart()
+        if self.status:
+            self.restart()
         if exc_info is not None and exc_info[1] is not None:
-            self.exchange.failed(exc_info[1], handled=True)
+            self.failed(exc_info[1], handled=True)
 
     def _write(self, data: bytes) -> object:
         """The legacy `write` callable (PEP 3333)."""
-        exchange = self.exchange
         try:
-            if exchange.will_complete(len(data)):
-                exchange.account(len(data))
-                _finish(exchange)
-                return self.write(data)  # type: ignore[misc]  # the server's own, once the response has started
-            written = self.write(data)  # type: ignore[misc]
+            if self.will_complete(len(data)):
+                self.account(len(data))
+                _finish(self)
+                return self.write(data)
+            written = self.write(data)
         except OSError:  # the server could not send it
-            exchange.client_gone = not exchange.complete
+            if not self.complete:
+                self.more().client_gone = True
             raise
-        exchange.account(len(data))
+        self.account(len(data))
         return written
 
 
@@ -306,8 +302,10 @@ def _is_file(wrapper: Any, result: object) -> bool:
 def _whole(exchange: Exchange, result: list[bytes] | tuple[bytes, ...]) -> Iterable[bytes]:
     """A list is all there: its sizes are known, and the same object goes to the server."""
     try:
-        plain = type(result).__iter__ in (list.__iter__, tuple.__iter__)  # one of its own may work only once
-        exchange.body_bytes = exchange.body_bytes + sum(map(len, result)) if plain else None  # type: ignore[operator]
+        if type(result) is list or type(result).__iter__ in (list.__iter__, tuple.__iter__):
+            exchange.body_bytes += len(result[0]) if len(result) == 1 else sum(map(len, result))  # type: ignore[operator]
+        else:  # one of its own may work only once
+            exchange.body_bytes = None
     except Exception:
         exchange.body_bytes = None  # not bytes: the server's to refuse
     exchange.complete = exchange.status != 0
@@ -331,10 +329,3 @@ def _finish(exchange: Exchange) -> None:
     exchange.finish()
     if exchange.policy.commit is not None:
         exchange.policy.commit()
-
-
-def _split_status(line: str) -> tuple[int, str | None]:
-    if len(_statuses) >= _MEMO_SIZE:
-        _statuses.clear()
-    _statuses[line] = status = split_status(line)
-    return status

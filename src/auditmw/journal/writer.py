@@ -120,10 +120,12 @@ class Journal:
                 return self._aside().append(body)
             if self._clock() >= self._upkeep_at:
                 self._upkeep()
-            before, self._busy = self._busy, _APPENDING
+            before = self._busy
+            self._busy = _APPENDING
             try:
                 seq, failure = self._seq + 1, None
                 line = seal(body, seq)
+                size = len(line)
                 # A signal handler may raise SystemExit wherever CPython looks for signals: after calls and on backward
                 # jumps. So the number is used up first, and nothing can come between that and the write.
                 self._seq = seq
@@ -131,9 +133,9 @@ class Journal:
                     written = os.write(self._fd, line)
                 except OSError as error:
                     written, failure = 0, error
-                if written != len(line):
+                if written != size:
                     self._write_elsewhere(line, written, failure)
-                self._bytes += len(line)
+                self._bytes += size
                 if self._bytes >= self._rotate_at:
                     self._upkeep_at = _AT_ONCE
                 if self._disk:
