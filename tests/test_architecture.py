@@ -88,7 +88,7 @@ TABLE = {
     "resolvers": row("identity request"),
     "testing": row("event", "orjson jsonschema"),
     # What looks at the events: outside of the request path, from `auditmw[query]` on.
-    "query": row("archive journal", "duckdb lark"),
+    "query": row("archive journal reading", "duckdb orjson"),
     "formats": row("event", "orjson crossplane apachelogs"),
     "importing": row("archive event formats journal redact", "orjson zstandard"),
     # The outermost: nobody imports these.

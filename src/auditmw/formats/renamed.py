@@ -28,7 +28,7 @@ class RenamedFormat:
         return self._inner.is_header(line)
 
     def render(self, event: Event) -> bytes:
-        """Return the line of an event, with the keys as the log has them. Raises LineError."""
+        """Return the line of an event as `inner` writes it, with the keys that it writes renamed. Raises LineError."""
         return renamed(self._inner.render(event), {new: old for old, new in self._names.items()})
 
 

@@ -81,6 +81,19 @@ class UserName(Text):
         return super().put(event, text)
 
 
+class Deprecated(Matching):
+    """An id under a name that Traefik gives up: the line's own name is kept beside it."""
+
+    def put(self, event: Event, text: str, escaped: bool = False) -> bool:
+        """Write the id."""
+        super().put(event, text)
+        return False
+
+    def get(self, event: Event) -> str | None:
+        """Return nothing: what the line has is kept."""
+        return None
+
+
 class Protocol(Text):
     """The version of TLS, as `1.3`."""
 
@@ -128,7 +141,15 @@ _COMMON = (
     Member("TLSVersion", Protocol("tls", "version")),
     Member("TLSCipher", Text("tls", "cipher")),
 )
-_TRACE, _SPAN = Matching(r"(?!0{32})[0-9a-f]{32}", "trace", "trace_id"), Matching(r"[0-9a-f]{16}", "trace", "span_id")
+_TRACE_ID, _SPAN_ID = r"(?!0{32})[0-9a-f]{32}", r"(?!0{16})[0-9a-f]{16}"
+_TRACE = (
+    Member("trace_id", Matching(_TRACE_ID, "trace", "trace_id")),
+    Member("span_id", Matching(_SPAN_ID, "trace", "span_id")),
+)
+_DEPRECATED_TRACE = (
+    *(Member(name, Deprecated(_TRACE_ID, "trace", "trace_id")) for name in ("TraceId", "trace_id")),
+    *(Member(name, Deprecated(_SPAN_ID, "trace", "span_id")) for name in ("SpanId", "span_id")),
+)
 
 
 class TraefikFormat(JsonObjectFormat):
@@ -156,10 +177,10 @@ class TraefikFormat(JsonObjectFormat):
 
     def members(self, event: Event, values: Mapping[str, Any]) -> Sequence[Member]:
         """Return the known members."""
-        trace = ("TraceId", "SpanId") if "TraceId" in values else ("trace_id", "span_id")
         start = Member("StartUTC", _START)
         local = Member("StartLocal", _START, derived="StartUTC" in values or not values)
-        return [start, local, *_COMMON, Member(trace[0], _TRACE), Member(trace[1], _SPAN)]
+        old = "TraceId" in values or "TraceId" in (member(event, ("source", "fields")) or {})
+        return [start, local, *_COMMON, *(_DEPRECATED_TRACE if old else _TRACE)]
 
     def put_objects(self, event: Event, values: dict[str, Any]) -> None:
         """Take the headers; Traefik joins those of one name."""

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 from typing import Literal, NamedTuple
 
@@ -22,7 +23,7 @@ from auditmw.query.language import Query
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question, Row
 from auditmw.query.scope import EVERYTHING, Scope
-from auditmw.query.templates import page_sql
+from auditmw.query.templates import path_template_sql
 from auditmw.query.units import RANKED, Unit, unit_column
 
 MAX_STEPS = 10
@@ -113,38 +114,83 @@ def _walks(unit: str, anchor: Sql, among: Sql, *, backward: bool, collapse: bool
 
     Templates are made of the distinct paths, and pages have numbers in place of names, because events are so many.
     """
-    beyond, sort = ("<", "list_reverse_sort") if backward else (">", "list_sort")
-    numbers = f"list_extract_all({sort}(list_filter(visits, lambda visit: visit.position {beyond} anchored)))"
-    numbers = f"[visit.number FOR visit IN {sort}([visit FOR visit IN visits IF visit.position {beyond} anchored])]"
-    walked = "[pair[1] FOR pair IN list_zip(numbers, list_prepend(origin, numbers)) IF pair[1] IS DISTINCT FROM pair[2]]"
+    beyond, order = ("<", "DESC") if backward else (">", "ASC")
+    changes = "list_filter(list_zip(numbers, list_prepend(origin, numbers)), lambda pair: pair[1] IS DISTINCT FROM pair[2])"
     text = f"""{RANKED},
-    names AS MATERIALIZED (
-        SELECT route, path, {page_sql()} AS page FROM (SELECT DISTINCT route, path FROM ranked)),
+    names AS MATERIALIZED (SELECT key, {_PAGE} AS page FROM (SELECT DISTINCT {_KEY} AS key FROM ranked)),
     pages AS MATERIALIZED (
         SELECT page, row_number() OVER () AS number FROM (SELECT DISTINCT page FROM names WHERE page IS NOT NULL)),
-    numbered AS (SELECT route AS known_route, path AS known_path, number FROM names JOIN pages USING (page)),
-    seen AS (
-        SELECT {unit} AS unit, position, number, {anchor.text} AS anchored, {among.text} AS among
-        FROM ranked LEFT JOIN numbered
-        ON route IS NOT DISTINCT FROM known_route AND path IS NOT DISTINCT FROM known_path),
-    journeys AS (
-        SELECT min(position) FILTER (anchored) AS anchored, arg_min_null(number, position) FILTER (anchored) AS origin,
-            list({{position: position, number: number}}) FILTER (among AND number IS NOT NULL) AS visits
-        FROM seen WHERE unit IS NOT NULL GROUP BY unit HAVING bool_or(anchored)),
-    walks AS (
-        SELECT {walked if collapse else "numbers"} AS numbers FROM (SELECT origin, {numbers} AS numbers FROM journeys))"""
+    numbered AS MATERIALIZED (SELECT key, number FROM names JOIN pages USING (page)),
+    anchors AS MATERIALIZED (
+        SELECT {unit} AS unit, min(position) AS anchored, arg_min_null({_KEY}, position) AS key FROM ranked
+        WHERE {unit} IS NOT NULL AND {anchor.text} GROUP BY {unit}),
+    beyond AS (
+        SELECT unit, list(number ORDER BY position {order}) AS numbers
+        FROM (SELECT {unit} AS name, position, {_KEY} AS key, {among.text} AS kept FROM ranked)
+        JOIN (SELECT unit, anchored FROM anchors) ON name = unit AND position {beyond} anchored
+        JOIN numbered USING (key) WHERE kept GROUP BY unit),
+    whole AS (
+        SELECT number AS origin, coalesce(numbers, []) AS numbers
+        FROM anchors LEFT JOIN beyond USING (unit) LEFT JOIN numbered USING (key)),
+    walks AS (SELECT {f"list_transform({changes}, lambda pair: pair[1])" if collapse else "numbers"} AS numbers FROM whole)"""
     return Sql(text, anchor.bound | among.bound)
 
 
-def _counted(walks: Sql, steps: int, top: int) -> tuple[str, dict[str, object]]:
-    """Return a statement whose rows are: step, page before (NULL: none), number before, page, number, units.
+# Of both the route and the path, as one text; the first letter tells them apart.
+_KEY = "coalesce('r' || route, 'p' || path)"
+_PAGE = f"CASE WHEN starts_with(key, 'r') THEN key[2:] ELSE {path_template_sql('key[2:]')} END"
 
-    Numbers are those of pages, or else say that it is another page or none.
+
+def _counted(walks: Sql, steps: int, top: int) -> tuple[str, dict[str, object]]:
+    """Return a statement whose rows are: step, number and page before, number and page, units.
+
+    The number is that of a page, `_REST` or `_OVER`; before the first step it is NULL.
     """
     text = f"""WITH {walks.text},
-    taken AS (
-        SELECT unnest(list_append(coalesce(numbers, [])[:$steps], {_OVER})[:$steps]) AS number,
-            unnest(list_prepend(NULL, coalesce(numbers, [])[:$steps])) AS before,
-            generate_subscripts(...)
-        FROM walks)"""
-    return text, walks.bound
+    taken AS (SELECT list_append(numbers, {_OVER})[:$steps] AS numbers FROM walks),
+    counted AS (
+        SELECT step, before, number, count(*) AS units
+        FROM (SELECT unnest(range(1, len(numbers) + 1)) AS step, unnest(numbers) AS number,
+            unnest(list_prepend(NULL, numbers)[:len(numbers)]) AS before FROM taken)
+        GROUP BY step, before, number),
+    frequent AS MATERIALIZED (
+        SELECT step, number, page FROM counted JOIN pages USING (number) GROUP BY step, number, page
+        QUALIFY row_number() OVER (PARTITION BY step ORDER BY sum(units) DESC, page) <= $top)
+    SELECT counted.step, CASE WHEN before IS NOT NULL THEN coalesce(source.number, {_REST}) END, source.page,
+        CASE WHEN counted.number = {_OVER} THEN {_OVER} ELSE coalesce(target.number, {_REST}) END, target.page,
+        sum(units)::BIGINT
+    FROM counted
+    LEFT JOIN frequent AS source ON source.step = counted.step - 1 AND source.number = before
+    LEFT JOIN frequent AS target ON target.step = counted.step AND target.number = counted.number
+    GROUP BY ALL"""
+    return text, {**walks.bound, "steps": steps, "top": top}
+
+
+def _without_unit(unit: str, anchor: Sql) -> tuple[str, dict[str, object]]:
+    return f"SELECT count(*) FROM events WHERE {unit} IS NULL AND time IS NOT NULL AND {anchor.text}", anchor.bound
+
+
+def _links(rows: list[Row], over: Literal["end", "start"]) -> tuple[Link, ...]:
+    """Return the links, step by step, those of most units first."""
+
+    def place(number: int, page: str | None) -> Place:
+        return Place("rest") if number == _REST else Place(over) if number == _OVER else Place("page", page)
+
+    links = (
+        Link(step, None if before is None else place(before, page_before), place(number, page), units)
+        for step, before, page_before, number, page, units in rows
+    )
+    return tuple(sorted(links, key=lambda link: (link.step, -link.units, str(link.source), str(link.target))))
+
+
+def _visits(links: tuple[Link, ...], step: int, units: int) -> tuple[Visits, ...]:
+    """Return the places of a step: pages by their units, then the rest and the end."""
+    counts: Counter[Place] = Counter()
+    for link in links:
+        if link.step == step:
+            counts[link.target] += link.units
+    ordered = sorted(counts.items(), key=lambda item: (_KINDS.index(item[0].kind), -item[1], item[0].page or ""))
+    return tuple(Visits(place, count, count / units) for place, count in ordered)
+
+
+_KINDS = ("page", "rest", "end", "start")

@@ -68,8 +68,3 @@ def _is_id_sql(text: str) -> str:
     return f"""(regexp_full_match({text}, '{_ID}') OR regexp_matches({text}, '{_DIGIT}') AND (
         regexp_full_match({text}, '{_ID_WITH_DIGIT}') OR regexp_full_match({text}, '{_ID_WITH_DIGIT_AND_BOTH_CASES}')
         AND regexp_matches({text}, '{_UPPER}') AND regexp_matches({text}, '{_LOWER}')))"""
-
-
-def page_sql() -> str:
-    """Return SQL for the page that an event is about: its route, else the template of its path; NULL for no request."""
-    return f"coalesce(route, {path_template_sql('path')})"
