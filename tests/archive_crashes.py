@@ -24,10 +24,6 @@ CALLS = ("open", "replace", "rename", "unlink", "mkdir", "rmdir", "fsync", "chmo
 """What changes files, or makes a change durable. (DuckDB writes a Parquet file by itself; it is nothing until renamed.)"""
 
 
-class Cut(BaseException):
-    """Like a kill, but for what `finally` does."""
-
-
 @contextmanager
 def cut_off(at: int, end: Callable[[], Any]) -> Iterator[list[int]]:
     """Call `end` instead of the call number `at`. The list counts the calls."""
@@ -50,11 +46,6 @@ def cut_off(at: int, end: Callable[[], Any]) -> Iterator[list[int]]:
     finally:
         for name in CALLS:
             setattr(os, name, real[name])
-
-
-def raise_cut() -> None:
-    """End like a kill."""
-    raise Cut
 
 
 def raise_error() -> None:

@@ -51,7 +51,7 @@ def best_attempts(happenings, steps, unit, *, strict=False, window=None):
 
 
 def funnel_numbers(attempts, count):
-    """For each step: how many units came so far, how many of them no further, the median seconds from the one before."""
+    """For each step: how many units came so far, how many of them no further, median seconds from the one before."""
     numbers = []
     for step in range(count):
         reached = [times for times in attempts.values() if len(times) > step]

@@ -23,7 +23,16 @@ ADDRESSES = [
     "unix:",
     "host.example",
 ]
-NETWORKS = ["10.0.0.0/8", "10.128.0.0/9", "192.168.1.64/26", "192.168.1.77/32", "0.0.0.0/0", "2001:db8::/33", "::/0"]
+NETWORKS = [
+    "10.0.0.0/8",
+    "10.128.0.0/9",
+    "192.168.1.64/26",
+    "192.168.1.77/32",
+    "0.0.0.0/0",
+    "2001:db8::/33",
+    "2001:db8::/112",
+    "::/0",
+]
 NUMBERS = [0, 1, 2, 5, -5, 404, 499, 500, 1000, 1024, 2**53 + 1, 2**63 - 1, 2**64 - 1]
 FRACTIONS = [0.5, 1.0, 1.5, -5.0, 9007199254740993.0]
 
@@ -61,7 +70,11 @@ def events():
             "outcome": some(result=st.sampled_from(["success", "failure"])),
             "actor": some(id=TEXTS, roles=st.lists(TEXTS, max_size=3), authenticated=st.booleans()),
             "session": some(id=TEXTS | st.sampled_from(["abcd", "ABCD-1"]), previous_id=TEXTS),
-            "client": some(address=st.sampled_from(ADDRESSES), peer_address=st.sampled_from(ADDRESSES)),
+            "client": some(
+                address=st.sampled_from(ADDRESSES),
+                peer_address=st.sampled_from(ADDRESSES),
+                forwarded=st.lists(st.sampled_from(ADDRESSES), max_size=2),
+            ),
             "http": some(
                 request=some(
                     user_agent=TEXTS | st.sampled_from(["a bot", "Bot/1", "robots", "curl/8"]),

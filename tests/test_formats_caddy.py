@@ -125,11 +125,12 @@ values = st.recursive(
 @given(
     more=st.dictionaries(st.text(max_size=5), values, max_size=4), name=st.text(min_size=1, max_size=9), value=st.text()
 )
-def test_whatever_else_is_in_a_line_comes_back(more, name, value):
+def test_whatever_else_is_in_a_line_comes_back(check_event, more, name, value):
     line = {**more, **PLAIN, "request": {**PLAIN["request"], "headers": {"User-Agent": ["x"], name: [value]}}}
     line = json.loads(json.dumps(line))
-    rendered = CaddyFormat().render(parsed(line))
-    assert json.loads(rendered) == line
+    event = parsed(line)
+    valid(check_event, event)
+    assert json.loads(CaddyFormat().render(event)) == line
 
 
 @pytest.mark.parametrize(

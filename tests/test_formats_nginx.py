@@ -329,12 +329,43 @@ def test_the_url_of_a_request(request_line, expected):
     assert event.get("url") == expected
 
 
-def test_local_time_becomes_utc_and_is_kept_as_it_was():
-    line = COMBINED_LINE.replace(b"+0000", b"+0530")
+@pytest.mark.parametrize(
+    ("zone", "moment"),
+    [("+0530", "2026-11-20T14:50:11.000000Z"), ("-0330", "2026-11-20T23:50:11.000000Z")],
+)
+def test_local_time_becomes_utc_and_is_kept_as_it_was(zone, moment):
+    line = COMBINED_LINE.replace(b"+0000", zone.encode())
     event = FORMAT.parse(line)
-    assert event["timestamp"] == "2026-11-20T14:50:11.000000Z"
-    assert event["source"]["fields"] == {"time_local": "20/Nov/2026:20:20:11 +0530"}
+    assert event["timestamp"] == moment
+    assert event["source"]["fields"] == {"time_local": f"20/Nov/2026:20:20:11 {zone}"}
     assert FORMAT.render(event) == line
+
+
+def test_only_the_texts_that_have_an_escape_in_them_are_named():
+    line = COMBINED_LINE.replace(b"/a?b=c", rb"http://h/a?\xFF").replace(b"curl/8", rb"Zo\xC3\xAB")
+    event = FORMAT.parse(line)
+    assert event["http"]["request"]["user_agent"] == "Zoë"
+    assert event["meta"] == {"escaped": ["/http/request/target", "/url/query"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("bytes_sent", "007"),
+        ("upstream_response_time", "0.4"),
+        ("upstream_response_time", "0.400 : 0.100"),
+        ("request_time", "00.400"),
+        ("http_x_forwarded_for", "192.0.2.1,192.0.2.2"),
+        ("http_host", "EXAMPLE.test:080"),
+        ("time_iso8601", "2026-11-20T20:20:11+02:00"),
+        ("remote_port", "70000"),
+    ],
+)
+def test_what_would_not_come_back_the_same_is_kept_as_it_was(name, text):
+    parser = NginxFormat(f'{name}="${name}"')
+    event = parser.parse(f'{name}="{text}"'.encode())
+    assert event["source"]["fields"] == {name: text}
+    assert parser.render(event) == f'{name}="{text}"'.encode()
 
 
 def test_a_line_without_a_time_leaves_it_to_the_importer():

@@ -155,6 +155,15 @@ def test_the_newer_names_of_the_trace_are_known():
     assert back(event) == line
 
 
+@pytest.mark.parametrize("names", [("trace_id", "span_id"), ("TraceId", "SpanId")], ids=["new", "old"])
+def test_a_span_without_its_trace_is_kept_as_a_field(check_event, names):
+    line = {key: value for key, value in LINE.items() if key not in ("TraceId", "SpanId")}
+    line |= {names[0]: "0" * 32, names[1]: LINE["SpanId"]}
+    event = parsed(line)
+    valid(check_event, event)
+    assert back(event) == line
+
+
 def test_the_local_time_will_do_where_the_other_was_dropped():
     line = {key: value for key, value in LINE.items() if key != "StartUTC"}
     assert parsed(line)["start"] == "2026-11-20T20:20:11.123456Z"
@@ -163,13 +172,14 @@ def test_the_local_time_will_do_where_the_other_was_dropped():
 @given(
     changes=st.dictionaries(st.sampled_from(sorted(LINE)), st.one_of(st.text(), st.integers(), st.none()), max_size=5)
 )
-def test_whatever_the_members_say_the_line_is_refused_or_comes_back(changes):
+def test_whatever_the_members_say_the_line_is_refused_or_comes_back(check_event, changes):
     line = {**LINE, **changes}
     try:
         event = parsed(line)
     except LineError:
         assert {"StartUTC", "StartLocal"} & set(changes)
     else:
+        valid(check_event, event)
         assert back(event) == line
 
 

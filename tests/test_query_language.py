@@ -69,6 +69,9 @@ def test_a_text_is_read_as_its_tree(text, tree):
         pytest.param(r"path:/a\*", 'path:"/a*"', id="escaped, and so no glob"),
         pytest.param('path:"/a*"', 'path:"/a*"', id="quoted, and so no glob"),
         pytest.param("path:/a**b", "path:/a*b", id="two stars are one"),
+        pytest.param(r"user:\<a*", r"user:\<a*", id="escaped operator before a shape"),
+        pytest.param('user:"<a"', 'user:"<a"', id="quoted operator"),
+        pytest.param(r"\-a*b", r"\-a*b", id="escaped minus before a shape"),
         pytest.param("path:/a/../b", "path:/a/../b", id="dots in a path are no range"),
         pytest.param("path://evil.example", "path://evil.example", id="path of two slashes"),
         pytest.param("session:*", "session:*", id="presence"),
@@ -83,6 +86,7 @@ def test_a_text_is_read_as_its_tree(text, tree):
         pytest.param('actor."id":x', "user:x", id="quoted key of a column"),
         pytest.param("data.x:1..5", "data.x:1..5", id="range of numbers in data"),
         pytest.param('data.x:"1..5"', 'data.x:"1..5"', id="quoted, and so no range"),
+        pytest.param(r"data.x:1\..5", 'data.x:"1..5"', id="escaped, and so no range"),
         pytest.param("data.x:a..b", 'data.x:"a..b"', id="no numbers, and so no range"),
         pytest.param("level:ERROR", "level:ERROR", id="word of a choice"),
         pytest.param("https://shop.example/a", '"https://shop.example/a"', id="address of the web"),
@@ -96,6 +100,7 @@ def test_a_text_is_read_as_its_tree(text, tree):
         pytest.param("(a b) OR -(c OR d)", "(a b) OR -(c OR d)", id="all operators"),
         # A search bar lost the minus here: https://github.com/getsentry/sentry/issues/119703
         pytest.param('-user:"a:b c"', '-user:"a:b c"', id="negated quoted value with a colon"),
+        pytest.param('"AND" "OR" -"NOT"', '"AND" "OR" -"NOT"', id="texts that would be operators"),
         pytest.param('-"a:b"', '-"a:b"', id="negated quoted text with a colon"),
     ],
 )

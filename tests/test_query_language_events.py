@@ -114,7 +114,8 @@ FOUND = r"""
     time:2026-11-20 | time:>=2026-11-20T12:15:00.25 | time:-1h.. | time:-1h..now | time:2026-11-20T12:15
     time:2026-11-20T13:15+01:00 | observed:2026-11-20T12:16 | observed:<=2026
     ip:10.1.2.3 | ip:10.0.0.0/8 | ip:10.1.2.0/24 | ip:10.1.2.3/32 | ip:10.1.0.0/13 | ip:0.0.0.0/0 | ip:10.*
-    client.peer_address:2001:db8::/32 | client.peer_address:2001:DB8:0:0::17 | upstream.address:10.9.9.8/31
+    client.peer_address:2001:db8::/32 | client.peer_address:2001:db8::10/124 | client.peer_address:2001:DB8:0:0::17
+    client.peer_address:2001:db8::17/128 | upstream.address:10.9.9.8/31
     level:warning | level:Warning | level:>=info | level:<error | level:w* | result:failure,success
     actor.roles:clerk | actor.roles:Aud* | actor.roles:* | actor.authenticated:true | bot:true
     upstream.status_code:5xx | http.request.headers.origin:https://shop.example | HTTP.Request.Headers.Accept:c/d
@@ -132,7 +133,8 @@ NOT_FOUND = r"""
     dur:>250ms | dur:<250ms | dur:250.5ms | dur:0 | size:10kB | size:<10KiB | level:>warning | level:>critical
     time:2026-11-19 | time:>2026-11-20 | time:<2026-11-20T12:15 | time:-10m.. | time:..-1h | start:*
     ip:10.1.2.30 | ip:11.0.0.0/8 | ip:10.1.2.4/31 | ip:10.1.2.2/32 | ip:::/0
-    client.peer_address:2001:db9::/32 | client.peer_address:0.0.0.0/0 | upstream.address:10.9.9.6/31
+    client.peer_address:2001:db9::/32 | client.peer_address:2001:db8::/124 | client.peer_address:2001:db8::18/125
+    client.peer_address:0.0.0.0/0 | upstream.address:10.9.9.6/31
     actor.roles:auditor | actor.roles:cler | actor.authenticated:false | upstream.status_code:200 | bot:false
     data.order.id:18 | data.order.id:>17 | data.Order.id:17 | data.order:17 | data.price:19 | data.due:>2027
     data.due:>5 | data.order.id:>a | data.order.id:1? | data.tags:fals? | data.tags:6..7 | data."*":new

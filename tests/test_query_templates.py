@@ -37,7 +37,9 @@ CASES = [pytest.param(path, template, id=name) for name, (path, template) in PAT
 
 def in_sql(path):
     with duckdb.connect() as connection:
-        return connection.execute(f"SELECT {path_template_sql('path')} FROM (SELECT $path AS path)", {"path": path}).fetchone()[0]
+        return connection.execute(
+            f"SELECT {path_template_sql('path')} FROM (SELECT $path AS path)", {"path": path}
+        ).fetchone()[0]
 
 
 @pytest.mark.parametrize(("path", "template"), CASES)
@@ -68,5 +70,7 @@ RANDOM_PATHS = st.lists(st.tuples(SEGMENTS, ENDINGS).map("".join), max_size=4).m
 @example(["/\x851", "/1\u2028", "/\u0664\u0662", "/1/\n", "/1.json\n"])
 def test_python_and_sql_have_the_same_rule(paths):
     with duckdb.connect() as connection:
-        rows = connection.execute(f"SELECT {path_template_sql('path')} FROM (SELECT unnest($paths) AS path)", {"paths": paths})
+        rows = connection.execute(
+            f"SELECT {path_template_sql('path')} FROM (SELECT unnest($paths) AS path)", {"paths": paths}
+        )
         assert [template for (template,) in rows.fetchall()] == [path_template(path) for path in paths]

@@ -17,11 +17,16 @@ def read(directory: str | os.PathLike[str], *, on_damage: Callable[[Damage], Non
 
     Damaged lines are left out, copied to ``DIR/quarantine`` and told to `on_damage`. Where intent records are on, a
     request whose process died has the outcome ``unknown``, reason ``process_died``. Raises FileNotFoundError when there
-    is no such directory, or one that holds other things.
+    is no such directory, or one that holds other things; ModuleNotFoundError when part of it is archived and DuckDB is
+    not installed.
     """
     wrong = what_is_wrong_with(directory)
     if wrong is not None:
         raise FileNotFoundError(f"expected an audit directory: {wrong}")
+    if (Path(directory) / "archive").is_dir():
+        from auditmw import archive  # which needs DuckDB
+
+        return archive.read_events(directory, loads=orjson.loads, on_damage=on_damage)
     return read_events(directory, loads=orjson.loads, on_damage=on_damage)
 
 
@@ -34,7 +39,7 @@ def what_is_wrong_with(directory: str | os.PathLike[str]) -> str | None:
     if not path.is_dir():
         return f"{str(path)!r} is not a directory; is it the one given to Audit?"
     inside = {entry.name for entry in os.scandir(path)}
-    if "journal" in inside or inside <= {"pseudonym.key", "quarantine"}:
+    if inside & {"journal", "archive"} or inside <= {"pseudonym.key", "quarantine"}:
         return None
     if path.name == "journal" and any(name.endswith(".jsonl") for name in inside):
         return f"{str(path)!r} is the journal in one; give {str(path.parent)!r}"

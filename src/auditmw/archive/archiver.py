@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from auditmw.archive.archiving import Archiving, Progress
-from auditmw.archive.error import ArchiveError
+from auditmw.archive.error import cannot
 from auditmw.archive.layout import Layout
 from auditmw.archive.leader import GRACE, Leader, utc_now
 from auditmw.archive.lock import leadership
@@ -78,9 +78,7 @@ def archive(
             finally:
                 leader.close()
     except (OSError, duckdb.Error) as error:
-        raise ArchiveError(
-            f"cannot archive {str(layout.directory)!r}: {error}; nothing is lost, run it again"
-        ) from error
+        raise cannot("archive", layout, error) from error
 
 
 def _step(leader: Leader, archiving: Archiving, target_bytes: int) -> ArchiveReport:

@@ -1,6 +1,6 @@
 """Requests whose process died before their final event: what queries see of them.
 
-The table `cut_off` has the columns of the archive, with `body`. It holds, as `journal.intents.cut_off` puts it, each
+The table has the columns of the archive, with `body`. It holds, as `journal.intents.cut_off` puts it, each
 pending event, archived or live, that has no final one and never will have.
 """
 
@@ -18,41 +18,45 @@ from auditmw.archive.packing import unpack
 from auditmw.archive.projection import FINAL, LATE, OPEN, table
 from auditmw.archive.sql import parquet
 from auditmw.archive.states import VISIBLE
+from auditmw.archive.versions import Versions
 from auditmw.journal.intents import cut_off
-
-TABLE = "cut_off"
 
 _COLUMNS = ", ".join(f'"{name}"' for name in NAMES)
 
 
 class CutOff:
-    """The table, kept by one thread at a time, beside the table `live` of `connection`."""
+    """The table, kept by one thread at a time. `name`: the table's, which changes."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, versions: Versions, layout: Layout) -> None:
+        self.name = versions.name("cut_off")
         self._connection = connection
+        self._versions = versions
         self._layout = layout
         self._read: set[str] = set()  # parts whose intents are in the tables `waiting` and `settled`
         self._shown: set[tuple[str, int]] = set()
         connection.execute(table("waiting", packed=False))
         connection.execute("ALTER TABLE waiting ADD COLUMN part VARCHAR")
         connection.execute("CREATE TABLE settled (part VARCHAR, writer VARCHAR, id VARCHAR)")
-        connection.execute(table(TABLE, packed=False))
+        connection.execute(table(self.name, packed=False))
 
     def __len__(self) -> int:
         return len(self._shown)
 
-    def update(self, manifest: Manifest, is_dead: Callable[[str], bool]) -> None:
-        """Bring the table up to date with `live` and the manifest. `is_dead`: whether a writer will write no more."""
+    def update(self, manifest: Manifest, live: str, is_dead: Callable[[str], bool]) -> None:
+        """Bring the table up to date with the manifest and the table `live`.
+
+        `is_dead`: whether a writer will write no more.
+        """
         self._read_parts(manifest)
         unanswered = f"""SELECT writer, seq, id FROM (
-                SELECT writer, seq, id FROM waiting UNION ALL SELECT writer, seq, id FROM live WHERE state = '{OPEN}')
+                SELECT writer, seq, id FROM waiting UNION ALL SELECT writer, seq, id FROM {live} WHERE state = '{OPEN}')
             WHERE (writer, id) NOT IN (SELECT (writer, id) FROM settled WHERE id IS NOT NULL)
-            AND (writer, id) NOT IN (SELECT (writer, id) FROM live WHERE state = '{FINAL}' AND id IS NOT NULL)"""
+            AND (writer, id) NOT IN (SELECT (writer, id) FROM {live} WHERE state = '{FINAL}' AND id IS NOT NULL)"""
         found = [row for row in self._connection.execute(unanswered).fetchall() if is_dead(row[0])]
         found = self._without_overtaken(found, manifest)
         shown = {(writer, seq) for writer, seq, _ in found}
         if shown != self._shown:
-            self._show(shown)
+            self._show(shown, live)
             self._shown = shown
 
     def _read_parts(self, manifest: Manifest) -> None:
@@ -89,23 +93,26 @@ class CutOff:
         ).fetchall()
         return [row for row in found if (row[0], row[2]) not in finals]
 
-    def _show(self, shown: set[tuple[str, int]]) -> None:
-        """Fill the table with these lines, given by writer and number."""
-        self._connection.execute(f"CREATE OR REPLACE TABLE {TABLE} AS SELECT {_COLUMNS} FROM waiting LIMIT 0")
+    def _show(self, shown: set[tuple[str, int]], live: str) -> None:
+        """Make the table of these lines, given by writer and number."""
+        self._versions.retire(self.name)
+        self.name = self._versions.name("cut_off")
+        self._connection.execute(table(self.name, packed=False))
         if not shown:
             return
         writers, seqs = zip(*shown, strict=True)
         wanted = "(SELECT unnest($writers) AS writer, unnest($seqs) AS seq)"
         self._connection.execute(
-            f"""INSERT INTO {TABLE} SELECT {_COLUMNS} FROM (SELECT {_COLUMNS} FROM waiting UNION ALL SELECT {_COLUMNS}
-            FROM live WHERE state = '{OPEN}') SEMI JOIN {wanted} USING (writer, seq)""",
+            f"""INSERT INTO {self.name} SELECT {_COLUMNS} FROM (
+                SELECT {_COLUMNS} FROM waiting UNION ALL SELECT {_COLUMNS} FROM {live} WHERE state = '{OPEN}')
+            SEMI JOIN {wanted} USING (writer, seq)""",
             {"writers": writers, "seqs": seqs},
         )
-        for writer, seq, body in self._connection.execute(f"SELECT writer, seq, body FROM {TABLE}").fetchall():
+        for writer, seq, body in self._connection.execute(f"SELECT writer, seq, body FROM {self.name}").fetchall():
             event = cut_off(json.loads(body))
             told = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
             self._connection.execute(
-                f"""UPDATE {TABLE}
+                f"""UPDATE {self.name}
                 SET state = '{FINAL}', level = $level, result = $result, reason = $reason, body = $body
                 WHERE writer = $writer AND seq = $seq""",
                 {"level": event["level"], "writer": writer, "seq": seq, "body": told, **event["outcome"]},

@@ -1,7 +1,7 @@
 """The journal lines that are not archived yet, in a DuckDB table, read as they come.
 
-The table `live` has the columns of the archive, with `body`. Each line is read and parsed once, however often the table
-is brought up to date; when its file was archived, it leaves the table.
+The table has the columns of the archive, with `body`, and `arrival`: with which update a line came. Each line is read
+and parsed once, however often the table is brought up to date; when its file was archived, it leaves the table.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from auditmw.archive.loading import load
 from auditmw.archive.manifest import Manifest, united
 from auditmw.archive.projection import OPEN, table
 from auditmw.archive.ranges import Ranges
+from auditmw.archive.versions import Versions
 from auditmw.journal import FileReader, writer_of
 from auditmw.journal.reader import OnDamage
-
-TABLE = "live"
 
 _AT_ONCE_BYTES = 64 * 1024 * 1024
 
@@ -34,25 +33,29 @@ class _Followed:
 
 
 class Live:
-    """The table, kept by one thread at a time. `scratch`: a folder for copies of lines on their way into DuckDB."""
+    """The table, kept by one thread at a time. `scratch`: a folder for copies of lines on their way into DuckDB.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, scratch: Path, on_damage: OnDamage) -> None:
+    `name`: the table's, which changes; `arrival`: the highest in it.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, versions: Versions, scratch: Path, on_damage: OnDamage
+    ) -> None:
+        self.name = versions.name("live")
+        self.arrival = 0
         self._connection = connection
+        self._versions = versions
         self._scratch = scratch
         self._on_damage = on_damage
         self._files: dict[Path, _Followed] = {}
         self._copies = 0
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._files.clear()
-        self._connection.execute(f"DROP TABLE IF EXISTS {TABLE}")
-        self._connection.execute(table(TABLE, packed=False))
+        connection.execute(table(self.name, packed=False))
+        connection.execute(f"ALTER TABLE {self.name} ADD COLUMN arrival BIGINT")
 
     def update(self, manifest: Manifest, files: Sequence[Path]) -> None:
         """Read what is new in `files`, the journal files that are not archived; drop what is archived by now."""
         self._leave(manifest, files)
+        self.arrival += 1
         waiting: list[Piece] = []
         for file in files:
             for piece in self._news(file, manifest):
@@ -64,12 +67,14 @@ class Live:
 
     def count(self, state: str) -> int:
         """Return how many rows are in this state."""
-        found = self._connection.execute(f"SELECT count(*) FROM {TABLE} WHERE state = $state", {"state": state})
+        found = self._connection.execute(f"SELECT count(*) FROM {self.name} WHERE state = $state", {"state": state})
         return int(found.fetchall()[0][0])
 
     def has_intents(self) -> bool:
         """Return whether there are pending events, settled or not."""
-        return self._connection.execute(f"SELECT 1 FROM {TABLE} WHERE state = '{OPEN}' LIMIT 1").fetchone() is not None
+        return (
+            self._connection.execute(f"SELECT 1 FROM {self.name} WHERE state = '{OPEN}' LIMIT 1").fetchone() is not None
+        )
 
     def _leave(self, manifest: Manifest, files: Sequence[Path]) -> None:
         gone = self._files.keys() - set(files)
@@ -87,14 +92,16 @@ class Live:
             self._drop(leaving)
 
     def _drop(self, leaving: Iterable[tuple[str, tuple[int, int]]]) -> None:
-        """Make the table anew: what is deleted from a table in memory does not free its space."""
+        """Make the table anew: views still read the old one, and deleting rows does not free their space."""
         writers, pairs = zip(*leaving, strict=True)
+        old, self.name = self.name, self._versions.name("live")
         self._connection.execute(
-            f"""CREATE OR REPLACE TABLE {TABLE} AS SELECT t.* FROM {TABLE} t
+            f"""CREATE TABLE {self.name} AS SELECT t.* FROM {old} t
             ANTI JOIN (SELECT unnest($writers) AS writer, unnest($firsts) AS first, unnest($lasts) AS last) gone
             ON t.writer = gone.writer AND t.seq BETWEEN gone.first AND gone.last""",
             {"writers": writers, "firsts": [first for first, _ in pairs], "lasts": [last for _, last in pairs]},
         )
+        self._versions.retire(old)
 
     def _news(self, file: Path, manifest: Manifest) -> Iterator[Piece]:
         followed = self._files.get(file)
@@ -117,7 +124,7 @@ class Live:
             return
         malformed = load(self._connection, "incoming", pieces, packed=False)
         tell_malformed(pieces, malformed, self._on_damage)
-        self._connection.execute(f"INSERT INTO {TABLE} SELECT * FROM incoming")
+        self._connection.execute(f"INSERT INTO {self.name} SELECT *, $arrival FROM incoming", {"arrival": self.arrival})
         self._connection.execute("DROP TABLE incoming")
         for piece in pieces:
             piece.discard()

@@ -58,7 +58,7 @@ _READ_AS: dict[str, Any] = {"value": "VARCHAR", "list": ["VARCHAR"], "json": "JS
 
 # What a browser or a person does not call itself.
 _BOT = (
-    "(?i)bot\\b|bot[/_-]|crawl|spider|slurp|archiver|scrapy|headless|lighthouse|monitor|uptime|pingdom|feedfetcher|"
+    "(?i)bot\\b|bot[/-]|crawl|spider|slurp|archiver|scrapy|headless|lighthouse|monitor|uptime|pingdom|feedfetcher|"
     "facebookexternalhit|preview|^curl/|^wget/|python-|^go-http-client|^java/|^okhttp|libwww|^axios|^node|^ruby|^php"
 )
 
@@ -86,11 +86,15 @@ def rows(lines: str, *, packed: bool) -> str:
     searched = f"""SELECT * EXCLUDE (singles, documents), CASE WHEN documents = '' THEN singles
         ELSE concat_ws({SEPARATOR}, CASE WHEN singles <> '' THEN singles END, {_leaves("documents")}) END AS text
         FROM ({extracted})"""
-    columns = f"SELECT {names}, bot, nullif(rtrim(text, {SEPARATOR}), '') AS text, writer, seq, state, body FROM ({searched})"
+    columns = (
+        f"SELECT {names}, bot, nullif(rtrim(text, {SEPARATOR}), '') AS text, writer, seq, state, body FROM ({searched})"
+    )
     if not packed:
         return columns
     exact = f"CASE WHEN {unpack('tried')} = body THEN tried ELSE body END"
-    return f"SELECT * EXCLUDE (body, tried), {exact} AS packed FROM (SELECT *, {pack('body')} AS tried FROM ({columns}))"
+    return (
+        f"SELECT * EXCLUDE (body, tried), {exact} AS packed FROM (SELECT *, {pack('body')} AS tried FROM ({columns}))"
+    )
 
 
 def is_malformed(error: Exception) -> bool:

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from auditmw.archive import cutoff, live
 from auditmw.archive.columns import NAMES
 from auditmw.archive.manifest import Part
 from auditmw.archive.packing import unpack
 from auditmw.archive.sql import parquet
 from auditmw.archive.states import VISIBLE
+from auditmw.archive.versions import Tables
 
 _COLUMNS = ", ".join(f'"{name}"' for name in NAMES)
 _UNPACKED = ", ".join([*(f'"{name}"' for name in NAMES[:-1]), f"{unpack('packed')} AS body"])
-_NOTHING = f"SELECT {_COLUMNS} FROM {live.TABLE} LIMIT 0"
 
 
 class Bounds(NamedTuple):
@@ -47,8 +46,8 @@ class Bounds(NamedTuple):
         return [f"\"time\" {sign} TIMESTAMP '{time.isoformat(sep=' ')}'" for sign, time in bounds if time is not None]
 
 
-def relation(parts: Sequence[tuple[str, Part]], bounds: Bounds, *, live: bool) -> str:
-    """Return SQL, in parentheses, of the events in these parts, each with its path, and of the live ones."""
+def relation(parts: Sequence[tuple[str, Part]], bounds: Bounds, tables: Tables, *, live: bool) -> str:
+    """Return SQL, in parentheses, of the events in these parts, each with its path, and, if `live`, in the tables."""
     asked = [(path, part) for path, part in parts if bounds.overlaps(part.first, part.last)]
     branches = []
     if asked:
@@ -58,12 +57,11 @@ def relation(parts: Sequence[tuple[str, Part]], bounds: Bounds, *, live: bool) -
             conditions.append(VISIBLE)
         branches.append(f"SELECT {_UNPACKED} FROM {parquet(path for path, _ in asked)}{_where(conditions)}")
     if live:
-        branches.append(f"SELECT {_COLUMNS} FROM {_LIVE}{_where([VISIBLE, *bounds.conditions()])}")
-        branches.append(f"SELECT {_COLUMNS} FROM {_CUT_OFF}{_where(bounds.conditions())}")
-    return f"({' UNION ALL '.join(branches) or _NOTHING})"
-
-
-_LIVE, _CUT_OFF = live.TABLE, cutoff.TABLE
+        arrived = [VISIBLE, f"arrival <= {tables.arrival}", *bounds.conditions()]
+        branches.append(f"SELECT {_COLUMNS} FROM {tables.live}{_where(arrived)}")
+        branches.append(f"SELECT {_COLUMNS} FROM {tables.cut_off}{_where(bounds.conditions())}")
+    nothing = f"SELECT {_COLUMNS} FROM {tables.live} LIMIT 0"
+    return f"({' UNION ALL '.join(branches) or nothing})"
 
 
 def _where(conditions: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from auditmw.archive import durable
-from auditmw.archive.error import ArchiveError
+from auditmw.archive.error import ArchiveError, cannot
 from auditmw.archive.layout import Layout
 from auditmw.archive.leader import GRACE, Leader, utc_now
 from auditmw.archive.lock import leadership
@@ -89,7 +89,7 @@ def prune(
                 leader.close()
             return report
     except OSError as error:
-        raise ArchiveError(f"cannot prune {str(layout.archive)!r}: {error}; nothing is lost, run it again") from error
+        raise cannot("prune", layout, error) from error
 
 
 def apply(leader: Leader, retention: Retention) -> PruneReport:

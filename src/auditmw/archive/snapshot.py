@@ -43,6 +43,7 @@ from auditmw.archive.projection import FINAL, OPEN
 from auditmw.archive.rebuild import rebuilt
 from auditmw.archive.relation import Bounds, relation
 from auditmw.archive.sql import connect
+from auditmw.archive.versions import Tables, Versions
 from auditmw.journal import dead_writers, journal_files, writer_of
 from auditmw.journal.reader import OnDamage, damage_handler
 
@@ -75,24 +76,24 @@ class PartFile(NamedTuple):
 class View:
     """A consistent cut of the audit directory, until the `with` statement ends. For one thread at a time.
 
-    `connection`: a DuckDB cursor of the view's own, in a read transaction; another thread may `interrupt()` it.
+    `connection`: a DuckDB cursor of the view's own; another thread may `interrupt()` it. It outlives errors.
     `parts`: the Parquet files, newest first; their times overlap where processes wrote side by side.
     `live`: how many events are in no Parquet file yet, and intents of requests whose process died.
     `missing`: what cannot be read.
     """
 
-    def __init__(
-        self, layout: Layout, connection: duckdb.DuckDBPyConnection, manifest: Manifest, live: int, aside: _Aside
-    ) -> None:
-        self.connection = connection
-        self.live = live
-        self._layout = layout
-        self._aside = aside
-        self._parts = {str(layout.archive / part.file): part for part in manifest.parts}
+    def __init__(self, state: _State, manifest: Manifest) -> None:
+        self.connection = state.connection.cursor()
+        self.live = state.visible()
+        self._layout = state.layout
+        self._aside = state.aside
+        self._versions = state.versions
+        self._tables = state.tables()
+        self._versions.pin(self._tables)
+        self._closed = False
+        self._parts = {str(state.layout.archive / part.file): part for part in manifest.parts}
         self._damaged = manifest.damaged
         self._describe()
-        connection.execute("BEGIN TRANSACTION")
-        connection.execute("SELECT count(*) FROM live, cut_off").fetchall()  # from here on, they stay as they are
 
     def _describe(self) -> None:
         files = [PartFile(path, part.rows, part.bytes, part.first, part.last) for path, part in self._parts.items()]
@@ -118,6 +119,7 @@ class View:
         return relation(
             [(file.path, self._parts[file.path]) for file in asked],
             Bounds.of(since, until),
+            self._tables,
             live=live and self.live > 0,
         )
 
@@ -153,9 +155,10 @@ class View:
 
     def close(self) -> None:
         """End the view."""
-        with suppress(duckdb.Error):
-            self.connection.rollback()
-        self.connection.close()
+        if not self._closed:
+            self._closed = True
+            self.connection.close()
+            self._versions.unpin(self._tables)
 
     def __enter__(self) -> View:
         return self
@@ -186,6 +189,8 @@ class _Aside:
                 try:
                     leader.begin()
                     leader.check(files)
+                    for damaged in leader.manifest.damaged:
+                        self._known.pop(damaged.part.file, None)
                 finally:
                     leader.close()
 
@@ -247,7 +252,7 @@ class Snapshot:
             except BaseException:
                 self._close()  # half of an update is not to be built upon
                 raise
-            return View(self._layout, state.connection.cursor(), manifest, state.visible(), self._aside)
+            return View(state, manifest)
 
     def close(self) -> None:
         """Let go of memory and temporary files. Views that are open end."""
@@ -291,10 +296,11 @@ class _State:
     ) -> None:
         self.connection = connection
         self.scratch = scratch
-        self._layout = layout
-        self._aside = aside
-        self._live = Live(connection, scratch, on_damage)
-        self._cut_off = CutOff(connection, layout)
+        self.layout = layout
+        self.aside = aside
+        self.versions = Versions(connection)
+        self._live = Live(connection, self.versions, scratch, on_damage)
+        self._cut_off = CutOff(connection, self.versions, layout)
         self._manifest = Manifest()
         self._stamp: object = self  # of no manifest
 
@@ -303,7 +309,7 @@ class _State:
         dead: frozenset[str] | None = None
         for _ in range(_ATTEMPTS):
             if self._has_intents():
-                dead = dead_writers(self._layout.directory)  # before the files are listed: theirs are complete
+                dead = dead_writers(self.layout.directory)  # before the files are listed: theirs are complete
             files = self._unarchived()
             if files is None:
                 continue
@@ -311,8 +317,13 @@ class _State:
             if (dead is None and self._has_intents()) or (self._is_changed() and not all(map(os.path.exists, files))):
                 continue  # what vanished is in a newer manifest
             self._settle(dead or frozenset(), set(map(writer_of, files)))
-            return self._aside.applied(self._manifest)
-        raise ArchiveError(f"{str(self._layout.directory)!r} changed {_ATTEMPTS} times while it was read; try again")
+            self.versions.drop_retired()
+            return self.aside.applied(self._manifest)
+        raise ArchiveError(f"{str(self.layout.directory)!r} changed {_ATTEMPTS} times while it was read; try again")
+
+    def tables(self) -> Tables:
+        """Return what a view of this moment reads."""
+        return Tables(self._live.name, self._live.arrival, self._cut_off.name)
 
     def visible(self) -> int:
         """Return how many events there are beside those in parts."""
@@ -321,20 +332,20 @@ class _State:
     def _unarchived(self) -> dict[Path, bool] | None:
         """Load the manifest, list the journal files and whether they are archived; None when that changed meanwhile."""
         if self._is_changed():
-            self._stamp = manifests.stamp(self._layout)
+            self._stamp = manifests.stamp(self.layout)
             self._manifest = self._loaded()
-        files = {file: self._manifest.holds(file) for file in journal_files(self._layout.directory)}
+        files = {file: self._manifest.holds(file) for file in journal_files(self.layout.directory)}
         return None if self._is_changed() else files
 
     def _loaded(self) -> Manifest:
         with suppress(manifests.DamagedManifestError):
-            found = manifests.load(self._layout)
-            if found is not None or not self._layout.parts():
+            found = manifests.load(self.layout)
+            if found is not None or not self.layout.parts():
                 return found or Manifest()
-        return rebuilt(self._layout, self.connection, utc_now().replace(tzinfo=None))
+        return rebuilt(self.layout, self.connection, utc_now().replace(tzinfo=None))
 
     def _is_changed(self) -> bool:
-        return manifests.stamp(self._layout) != self._stamp
+        return manifests.stamp(self.layout) != self._stamp
 
     def _has_intents(self) -> bool:
         return self._live.has_intents() or any(part.states.get(OPEN) for part in self._manifest.parts)
@@ -342,4 +353,5 @@ class _State:
     def _settle(self, dead: frozenset[str], present: set[str]) -> None:
         """Say what became of intents. A writer without a journal file is dead, and all its lines are archived."""
         if self._has_intents() or len(self._cut_off):
-            self._cut_off.update(self._manifest, lambda writer: writer in dead or writer not in present)
+            is_dead = lambda writer: writer in dead or writer not in present  # noqa: E731
+            self._cut_off.update(self._manifest, self._live.name, is_dead)

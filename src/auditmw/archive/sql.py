@@ -20,9 +20,9 @@ def connect(temporary: Path, *, memory_bytes: int, threads: int, reads: Iterable
         "autoload_known_extensions": False,
     }
     connection = duckdb.connect(config=config)
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET preserve_insertion_order = true")
-    connection.execute("SET parquet_metadata_cache = true")
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    connection.execute("SET GLOBAL preserve_insertion_order = true")
+    connection.execute("SET GLOBAL parquet_metadata_cache = true")
     # A name is checked as it is given, and again when it was found.
     folders = [f"{name}/" for folder in (temporary, *reads) for name in (os.fspath(folder), exactly(folder))]
     connection.execute(f"SET allowed_directories = [{', '.join(map(quoted, folders))}]")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -15,10 +15,10 @@ from auditmw.archive.error import ArchiveError
 from auditmw.cli.moments import range_options
 from auditmw.cli.output import CSV_COLUMNS, EXIT_FOUND, EXIT_OK, Output, Unreadable, output_options
 from auditmw.cli.printable import printable
+from auditmw.cli.queries import marks, parsed
 from auditmw.query.conditions import UnusableQueryError
 from auditmw.query.engine import Engine
-from auditmw.query.language import Query, parse
-from auditmw.query.partial import Partial, QueryError
+from auditmw.query.partial import Partial
 from auditmw.query.scope import Scope
 from auditmw.reading import what_is_wrong_with
 
@@ -105,26 +105,6 @@ def opened(directory: Path, time_limit_seconds: float) -> Iterator[Engine]:
         raise Unreadable(wrong or f"cannot read {directory}: {getattr(error, 'strerror', None) or error}") from error
     finally:
         engine.close()
-
-
-def parsed(text: str, shown: Output) -> Query:
-    """Return the query that `text` is; where it has errors, show each below its place, and end with a usage error."""
-    query = parse(text, zone=shown.zone) if shown.zone else parse(text)
-    if query.errors:
-        raise click.UsageError(f"the query has an error\n{marks(text, query.errors)}")
-    return query
-
-
-def marks(text: str, errors: Iterable[QueryError]) -> str:
-    """Return the text once for each error, with a mark below."""
-    return "\n".join(marked(text, *error) for error in errors)
-
-
-def marked(text: str, start: int, end: int, message: str) -> str:
-    """Return the text with a mark below the characters from `start` to `end`, and what is wrong with them."""
-    before, there = printable(text[:start]), printable(text[start:end])
-    mark = " " * len(before) + "^" * max(1, len(there))
-    return f"  {before}{there}{printable(text[end:])}\n  {mark} {printable(message)}"
 
 
 def told(partial: Partial, zone: tzinfo | None) -> Iterator[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import heapq
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ import orjson
 
 from auditmw.cli.lines import text_at
 from auditmw.journal import Damage, FileReader, journal_files, read_events
+from auditmw.query.engine import Engine
 from auditmw.query.fields import Field
+from auditmw.query.language import Query
 from auditmw.query.matching import values_of
+from auditmw.query.page import PAGE_LIMIT, Entry, pages
+from auditmw.query.scope import Scope
 
 
 class WrittenEvent(dict[str, Any]):
@@ -43,17 +48,43 @@ def cell(event: Mapping[str, Any], field: Field) -> Any:
 
 
 def newest(
-    directory: Path, limit: int, since: datetime | None, on_damage: Callable[[Damage], None]
+    directory: Path,
+    limit: int,
+    since: datetime | None,
+    on_damage: Callable[[Damage], None],
+    query: Query | None = None,
 ) -> Iterable[Mapping[str, Any]]:
-    """Return the newest `limit` events at or after `since` (0: all of them), oldest first.
+    """Return the newest `limit` events at or after `since` (0: all of them) that match, oldest first.
 
-    Only the files that can hold them are read, and so only their damage is told.
+    Without an archive or a query, only the files that can hold them are read, and so only their damage is told.
     """
+    if query is not None or (directory / "archive").is_dir():
+        return _newest_found(directory, limit, since, on_damage, query)
     if limit:
         earliest = _no_newer_than_nth(directory, limit)
         since = earliest if since is None or (earliest is not None and earliest > since) else since
     found = read_events(directory, loads=WrittenEvent.parse, on_damage=on_damage, since=since)
     return deque(found, maxlen=limit) if limit else found
+
+
+def _newest_found(
+    directory: Path,
+    limit: int,
+    since: datetime | None,
+    on_damage: Callable[[Damage], None],
+    query: Query | None,
+) -> Iterator[WrittenEvent]:
+    engine = Engine(directory, time_limit_seconds=3600, on_damage=on_damage)
+    try:
+        found = pages(
+            engine, Scope(query, since), order="newest" if limit else "oldest", limit=min(limit or 2000, PAGE_LIMIT)
+        )
+        entries: Iterable[Entry] = (entry for part in found for entry in part.entries)
+        if limit:
+            entries = reversed(list(islice(entries, limit)))
+        yield from (WrittenEvent.parse(entry.body) for entry in entries)
+    finally:
+        engine.close()
 
 
 def _no_newer_than_nth(directory: Path, limit: int) -> datetime | None:

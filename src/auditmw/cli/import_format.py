@@ -63,7 +63,7 @@ class FormatChoice:
         self._format: bytes | None = None  # every input gets its own: some formats keep what headers say
         try:
             if nginx_conf is not None:
-                chosen = format_of(nginx_conf, log_format_name or "", decode_userid=decode_users)
+                chosen: LineFormat = format_of(nginx_conf, log_format_name or "", decode_userid=decode_users)
                 self._format = pickle.dumps(self._renamed(chosen))
             elif log_format != AUTO:
                 chosen = format_named(log_format, decode_userid=decode_users)
@@ -74,9 +74,11 @@ class FormatChoice:
     def __call__(self, name: str, lines: list[bytes]) -> LineFormat:
         """Return the format of the input of this name. Raises FormatError when it cannot be told."""
         if self._format is not None:
-            chosen: LineFormat = pickle.loads(self._format)  # noqa: S301 - our own
-            return chosen
-        detection = detect([renamed(line, self._names) for line in lines], decode_userid=self._decode)
+            return pickle.loads(self._format)  # type: ignore[no-any-return]  # noqa: S301 - our own
+        try:
+            detection = detect([renamed(line, self._names) for line in lines], decode_userid=self._decode)
+        except FormatError as error:
+            raise FormatError(f"{name}: {error}") from error
         self._shown.note(f"{name}: {detection.why}")
         if detection.advice is not None:
             self._shown.problem(f"{name}: {detection.advice}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from auditmw.archive.error import ArchiveError
+from auditmw.archive import ArchiveError, archive
 from auditmw.archive.manifest import archived_writers
 from auditmw.cli.import_format import FormatChoice, format_options
 from auditmw.cli.import_report import Counts, ImportProgress, RejectsFile, counts, show_summary, tell_rejects
@@ -92,7 +92,7 @@ def import_logs(
     setup = Setup(str(directory), options.pop("keep_raw"), tuple(options.pop("redact")))
     jobs = options.pop("jobs")
     choice = FormatChoice(shown, **options)
-    names = _expanded(inputs, follow=follow)
+    names = _expanded(shown, inputs, follow=follow)
     if dry_run is not None:
         show_sample(shown, names, choice, setup, dry_run)
         shown.close()
@@ -121,7 +121,7 @@ def recorded(directory: Path) -> Iterable[str]:
         raise Unreadable(f"cannot tell what was imported before: {error}") from error
 
 
-def _expanded(inputs: tuple[str, ...], *, follow: bool) -> list[str]:
+def _expanded(shown: Output, inputs: tuple[str, ...], *, follow: bool) -> list[str]:
     """Return the names of the inputs, patterns replaced by the files that they match. Raises Unreadable.
 
     A file that is followed may not be there yet.
@@ -137,7 +137,10 @@ def _expanded(inputs: tuple[str, ...], *, follow: bool) -> list[str]:
             wrong.append(f"{text}: no file matches")
     wrong += [problem for name in names if not follow and (problem := _problem_with(name))]
     if wrong:
-        raise Unreadable("\n".join(wrong))
+        *others, last = wrong
+        for problem in others:
+            shown.problem(problem)
+        raise Unreadable(f"{last}; nothing was imported")
     return names
 
 
@@ -288,10 +291,12 @@ class _Import:
         known = sum(each.already_there for each in self._inputs)
         if self._code in (EXIT_INTERRUPTED, EXIT_UNREADABLE) and (imported or known):
             self._shown.problem(f"{imported + known:,} lines are imported; run the same command again to go on.")
-        rate = round(sum(each.read for each in self._inputs) / seconds) if seconds else 0
         archived = self._archive_step() if imported and self._code != EXIT_INTERRUPTED else 0.0
-        then = f", archived in {archived:.1f} s" if archived else ""
-        self._shown.note(f"{imported:,} lines imported in {seconds:.1f} s ({rate:,} lines/s){then}")
+        read = sum(each.read for each in self._inputs)
+        if read:
+            then = f", archived in {archived:.1f} s" if archived else ""
+            rate = f"{round(read / seconds):,} lines/s" if seconds else "at once"
+            self._shown.note(f"{imported:,} lines imported in {seconds:.1f} s ({rate}){then}")
         show_summary(self._shown, self._inputs)
 
     def _archive_step(self) -> float:
@@ -300,8 +305,6 @@ class _Import:
             return 0.0
         began = time.monotonic()
         try:
-            from auditmw.archive import archive
-
             archive(self._directory)
         except (ArchiveError, OSError) as error:
             self._shown.problem(f"the events are in the journal, and could not be archived: {error}")

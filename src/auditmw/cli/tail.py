@@ -13,7 +13,9 @@ from auditmw.cli.events import WrittenEvent, newest
 from auditmw.cli.lines import text_at
 from auditmw.cli.moments import since_option
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
+from auditmw.cli.queries import parsed
 from auditmw.journal import Damage, Follower
+from auditmw.query.language import Query
 from auditmw.reading import what_is_wrong_with
 
 POLL_SECONDS = 0.25
@@ -26,17 +28,21 @@ LATELY = timedelta(seconds=60)  # what is older than this was written before the
     examples="""
     auditmw tail /var/lib/shop/audit
     auditmw tail /var/lib/shop/audit -f --since 5m
+    auditmw tail /var/lib/shop/audit -f 'status:>=500 OR level:>=error'
     auditmw tail /var/lib/shop/audit --limit 0 | jq -r 'select(.outcome.result=="failure") | .url.path'
     auditmw tail /var/lib/shop/audit -z Europe/Amsterdam -o table | less
     """,
 )
 @click.argument("directory", type=click.Path(path_type=Path, readable=False))
+@click.argument("query", nargs=-1)
 @click.option("-f", "--follow", is_flag=True, help="Go on with the events that come; Ctrl-C ends it.")
 @click.option("-n", "--limit", type=click.IntRange(0), default=30, show_default=True, help="How many; 0: all.")
 @since_option
 @output_options
-def tail(directory: Path, follow: bool, limit: int, since: datetime | None, **output: Any) -> None:
-    """Show the newest events of the audit directory DIRECTORY, oldest first.
+def tail(
+    directory: Path, query: tuple[str, ...], follow: bool, limit: int, since: datetime | None, **output: Any
+) -> None:
+    """Show the newest events of the audit directory DIRECTORY, oldest first; with QUERY, of those that match it.
 
     On a terminal each event is one line: time, level, status, method and path (or the event's name and target), user,
     client, duration, trace, and what went wrong. Below 120 columns the date and the client are left out. Into a pipe
@@ -47,13 +53,14 @@ def tail(directory: Path, follow: bool, limit: int, since: datetime | None, **ou
     if follow and output["output"] == "json":
         raise click.UsageError("--output json is one array, which does not end with --follow; use ndjson")
     shown = Output(**output)
+    wanted = parsed(" ".join(query), shown) if query else None
     damage = _Damage(shown)
     try:
         # Before anything is read, so that nothing is missed between the last event there is and the first that comes.
         follower = Follower(directory, loads=WrittenEvent.parse, on_damage=damage) if follow else None
-        recent = _show_newest(shown, directory, limit, since, damage)
+        recent = _show_newest(shown, directory, limit, since, damage, wanted)
         if follower is not None:
-            _follow(shown, follower, recent)
+            _follow(shown, follower, recent, wanted)
     except KeyboardInterrupt:
         if not follow:
             raise
@@ -81,11 +88,13 @@ class _Damage:
         self._shown.problem(f"{damage.file}: {damage.length} bytes at offset {damage.offset}: {damage.reason}{copy}")
 
 
-def _show_newest(shown: Output, directory: Path, limit: int, since: datetime | None, damage: _Damage) -> set[str]:
+def _show_newest(
+    shown: Output, directory: Path, limit: int, since: datetime | None, damage: _Damage, wanted: Query | None
+) -> set[str]:
     """Show what is there, and return the ids of what may come again from a follower."""
     lately = (datetime.now(UTC) - LATELY).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     recent: set[str] = set()
-    events = newest(directory, limit + 1 if limit else 0, since, damage)
+    events = newest(directory, limit + 1 if limit else 0, since, damage, wanted)
     if limit:
         events = list(events)
         if len(events) > limit:
@@ -108,10 +117,10 @@ def _nothing(directory: Path, since: datetime | None) -> str:
     return f"No events in {directory}" + (f" since {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if since else "")
 
 
-def _follow(shown: Output, follower: Follower, recent: set[str]) -> None:
+def _follow(shown: Output, follower: Follower, recent: set[str], wanted: Query | None) -> None:
     """Show what comes, until somebody interrupts; `recent` is what was shown already."""
     while True:
-        events = follower.poll()
+        events = [event for event in follower.poll() if wanted is None or wanted.matches(event)]
         for event in events:
             if recent and _id(event) in recent:
                 recent.discard(_id(event))

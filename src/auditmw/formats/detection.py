@@ -73,17 +73,16 @@ def _detect_json(lines: Sequence[bytes], decode_userid: bool) -> Detection:
 def _detect_text(lines: Sequence[bytes], decode_userid: bool) -> Detection:
     if any(map(is_typographic, lines)):
         odd = TypographicFormat(decode_userid)
-        return _detection(odd, _events(odd, lines), lines, "are nginx's, with typographic quotes")._replace(
-            advice=ADVICE
-        )
+        found = _detection(odd, _events(odd, lines), lines, "are nginx's, with typographic quotes")
+        return found._replace(advice=ADVICE)
     described = Counter(filter(None, map(nginx.description_of, lines))).most_common(1)
     own = nginx.NginxFormat(described[0][0] if described else nginx.COMBINED, decode_userid=decode_userid)
     combined = apache.ApacheFormat(apache.COMBINED, "apache:combined", decode_userid)
     candidates: list[tuple[LineFormat, str]] = [
         (ReblazeFormat(), "have the 42 fields of Reblaze"),
         (own, f"are nginx's, as by log_format '{own.log_format}'"),
-        (combined, "are in Apache's combined format"),
         (apache.ApacheFormat(apache.VHOST_COMBINED), "have the virtual host, and then Apache's combined format"),
+        (combined, "are in Apache's combined format"),
         (apache.ApacheFormat(apache.COMMON), "are in the common log format"),
     ]
     counts = [_events(parser, lines) for parser, _ in candidates]
@@ -100,9 +99,8 @@ def _nginx_or_apache(own: LineFormat, combined: LineFormat, lines: Sequence[byte
     """Tell the combined formats of the two servers apart, which are the same for most lines."""
     apaches, nginxes = (sum(map(bool, map(sign.search, lines))) for sign in (_APACHE, _NGINX))
     if apaches > nginxes:
-        return _detection(
-            combined, _events(combined, lines), lines, f"are combined, {apaches} as only Apache writes them"
-        )
+        so = f"{apaches} as only Apache writes them"
+        return _detection(combined, _events(combined, lines), lines, f"are combined, {so}")
     so = f"{nginxes} as only nginx writes them" if nginxes else "which nothing tells from Apache's: name that if it is"
     return _detection(own, _events(own, lines), lines, f"are combined, {so}")
 

@@ -170,6 +170,11 @@ class TraefikFormat(JsonObjectFormat):
         if "RequestMethod" not in found and "DownstreamStatus" not in found:
             return None
         event = self.event(found, len(line))
+        trace = event.get("trace")
+        if trace is not None and "trace_id" not in trace:  # a span is one of a trace
+            del event["trace"]
+            if "span_id" in found:
+                event["source"].setdefault("fields", {})["span_id"] = found["span_id"]
         if "timestamp" not in event:
             start = found.get("StartUTC", found.get("StartLocal"))
             raise LineError(f"expected StartUTC or StartLocal as 2026-11-20T20:20:11.5Z, not {start!r}")

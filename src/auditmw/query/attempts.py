@@ -10,10 +10,10 @@ The events of a unit are in order by time, at the same time by writer, then by n
 
 Any start counts, so a unit that came in vain and came again is as good as one that came once.
 
-How it is found. With the marks of a unit's events (position and steps, in one number) in a list, the earliest attempt is
-one pass over the list for each step. It is the best one unless the window cuts steps off: a later attempt takes each
-step at the same event or at a later one. Units that lost steps are looked at again, all at once. Whether an event can be
-reached in time depends on the latest start that leads to it, which is that of the nearest earlier event of the step
+How it is found. With the marks of a unit's events (position and steps, in one number) in a list, the earliest attempt
+is one pass over the list for each step. It is the best one unless the window cuts steps off: a later attempt takes each
+step at the same event or at a later one. Units that lost steps are looked at again, all at once. Whether an event can
+be reached in time depends on the latest start that leads to it, which is that of the nearest earlier event of the step
 before: an ASOF join for each step. The first event of the furthest step so reached says how early its attempt can have
 begun, and the first start from there on is that of the best attempt.
 """

@@ -4,11 +4,11 @@
     signups = conversion(engine, "event:user_signed_up", scope, unit="session", breakdown="referrer.host")
 
 1. By units (sessions, users, persons, clients): the base of a period is the units with an event in it that matches
-   `base`; converted are those of them with an event that matches `goal` in the same period. Of the whole range it is the
-   same, with the range as one period: a unit counts there once, so that periods do not add up to it.
+   `base`; converted are those of them with an event that matches `goal` in the same period. Of the whole range it is
+   the same, with the range as one period: a unit counts there once, so that periods do not add up to it.
 2. By events: the base is the events that match `base`; converted are those that match `goal`, whichever they are.
-3. A breakdown puts each unit into one segment, by the value that it first came with (firsttouch.py), so that the base of
-   a segment is divided in the same way as what converted. By events it is the event's own value.
+3. A breakdown puts each unit into one segment, by the value that it first came with (firsttouch.py), so that the base
+   is divided in the same way as what converted of it. By events it is the event's own value.
 
 The scope holds for goal and base alike.
 """
@@ -129,6 +129,10 @@ class _Asked(NamedTuple):
 def _rates(asked: _Asked, number: Sql) -> tuple[str, dict[str, object]]:
     """Return a statement whose rows are: whether of all, value, rest, period (NULL: all of them), and the rate."""
     counted = _of_units(asked, asked.unit, number) if asked.unit else _of_events(asked, number)
+    bound = {**counted.bound, **asked.goal.bound, **asked.base.bound, **number.bound}
+    sums = "period, sum(base), sum(converted), sum(goals)"
+    if asked.breakdown is None:
+        return f"WITH {counted.text} SELECT TRUE, NULL, FALSE, {sums} FROM counted GROUP BY period", bound
     text = f"""WITH {counted.text},
     sizes AS (
         SELECT value, row_number() OVER (ORDER BY sum(base) DESC, value) > $top AS rest
@@ -136,28 +140,29 @@ def _rates(asked: _Asked, number: Sql) -> tuple[str, dict[str, object]]:
     told AS (
         SELECT counted.* REPLACE (CASE WHEN NOT rest THEN counted.value END AS value), rest
         FROM counted JOIN sizes ON counted.value IS NOT DISTINCT FROM sizes.value)
-    SELECT grouping(rest) = 1 AS everything, value, rest, period, sum(base), sum(converted), sum(goals) FROM told
-    GROUP BY GROUPING SETS ((value, rest, period), (period))"""
-    return text, {**counted.bound, **asked.goal.bound, **asked.base.bound, **number.bound, "top": asked.top}
+    SELECT grouping(rest) = 1, value, rest, {sums} FROM told GROUP BY GROUPING SETS ((value, rest, period), (period))"""
+    return text, {**bound, "top": asked.top}
 
 
 def _of_units(asked: _Asked, unit: str, number: Sql) -> Sql:
     """Return common table expressions, the last of them `counted`: a row for each unit in each period and in all."""
-    touches = Sql("touches AS (SELECT NULL::VARCHAR AS unit, NULL::VARCHAR AS value WHERE FALSE)")
-    if asked.breakdown is not None:
-        touches = first_touch(unit, asked.breakdown, "activity")
-    text = f"""{RANKED}, activity AS (
+    touches = None if asked.breakdown is None else first_touch(unit, asked.breakdown, "activity")
+    activity = f"""activity AS (
         SELECT unit, period, bool_or(based) AS based, count(*) FILTER (goal) AS goals
         FROM (SELECT {unit} AS unit, {number.text} AS period, {asked.base.text} AS based, {asked.goal.text} AS goal
             FROM events)
-        WHERE unit IS NOT NULL AND period >= 0 AND (based OR goal) GROUP BY unit, period),
-    {touches.text},
-    counted AS (
-        SELECT value, period, based::INTEGER AS base, (based AND goals > 0)::INTEGER AS converted, goals
+        WHERE unit IS NOT NULL AND period >= 0 AND (based OR goal) GROUP BY unit, period)"""
+    counted = """
+        SELECT unit, period, based::INTEGER AS base, (based AND goals > 0)::INTEGER AS converted, goals
         FROM (SELECT * FROM activity
-            UNION ALL SELECT unit, NULL, bool_or(based), sum(goals) FROM activity GROUP BY unit)
-        LEFT JOIN touches USING (unit))"""
-    return Sql(text, touches.bound)
+            UNION ALL SELECT unit, NULL, bool_or(based), sum(goals) FROM activity GROUP BY unit)"""
+    if touches is None:
+        return Sql(f"{activity}, counted AS ({counted})")
+    return Sql(
+        f"""{RANKED}, {activity}, {touches.text},
+        counted AS (SELECT * FROM ({counted}) LEFT JOIN touches USING (unit))""",
+        touches.bound,
+    )
 
 
 def _of_events(asked: _Asked, number: Sql) -> Sql:

@@ -6,12 +6,13 @@ import base64
 import binascii
 import json
 from datetime import datetime, timedelta
+from types import NoneType
 from typing import NamedTuple
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 _MAX_LENGTH = 2048
-_INT64 = range(-(2**63), 2**63)
+_INT64 = 2**63
 
 
 class Key(NamedTuple):
@@ -39,10 +40,12 @@ def from_cursor(cursor: str) -> Key:
             raise ValueError("too long")
         padded = cursor + "=" * (-len(cursor) % 4)
         since_epoch, writer, seq = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        time = None if since_epoch is None else _EPOCH + int(since_epoch) * _MICROSECOND
-        if not isinstance(writer, str) or seq not in _INT64 or type(seq) is not int:
-            raise TypeError("expected a name and a number")
+        if not isinstance(writer, str) or type(seq) is not int or type(since_epoch) not in {int, NoneType}:
+            raise TypeError("expected a number or null, a name and a number")
+        if not -_INT64 <= seq < _INT64:
+            raise ValueError("expected a number of 64 bits")
         writer.encode()
+        time = None if since_epoch is None else _EPOCH + since_epoch * _MICROSECOND
     except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error) as error:
         raise ValueError(f"expected a cursor that a page gave, not {cursor[:80]!r}") from error
     return Key(time, writer, seq)

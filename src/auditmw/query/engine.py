@@ -29,6 +29,7 @@ import duckdb
 
 from auditmw.archive.error import ExpiredError
 from auditmw.archive.snapshot import Snapshot, View
+from auditmw.journal.reader import OnDamage
 from auditmw.query.deadline import Deadline
 from auditmw.query.partial import Reason
 from auditmw.query.predicate import predicate
@@ -48,7 +49,7 @@ class Engine:
 
     `time_limit_seconds` holds for a question that brings none of its own; `slice_rows` is how many events a question
     looks at between two looks at the clock. `threads` and `memory_bytes` are DuckDB's, for all questions together.
-    `clock` counts seconds.
+    `clock` counts seconds. `on_damage` hears of damaged places in journal files, which are left out.
     """
 
     def __init__(
@@ -60,9 +61,10 @@ class Engine:
         memory_bytes: int = 512 * 1024 * 1024,
         slice_rows: int = 4_000_000,
         clock: Callable[[], float] = time.monotonic,
+        on_damage: OnDamage | None = None,
     ) -> None:
         self._directory = Path(directory)
-        self._snapshot = Snapshot(directory, memory_bytes=memory_bytes, threads=threads)
+        self._snapshot = Snapshot(directory, memory_bytes=memory_bytes, threads=threads, on_damage=on_damage)
         self._time_limit_seconds = time_limit_seconds
         self._slice_rows = slice_rows
         self._clock = clock

@@ -57,6 +57,8 @@ def _value(name: str) -> _Value:
         field = find(name)
     except UnknownFieldError as error:
         raise ValueError(str(error)) from error
+    if field.kind == "group":
+        raise ValueError(f"expected a field with values of its own, not {field.name!r}, which is a group of fields")
     of_request = bool(field.path) and field.path[0] in ("http", "url")
     if field.column is not None:
         return _Value(Sql(f'CAST("{field.column}" AS VARCHAR)'), of_request)

@@ -115,7 +115,10 @@ def _walks(unit: str, anchor: Sql, among: Sql, *, backward: bool, collapse: bool
     Templates are made of the distinct paths, and pages have numbers in place of names, because events are so many.
     """
     beyond, order = ("<", "DESC") if backward else (">", "ASC")
-    changes = "list_filter(list_zip(numbers, list_prepend(origin, numbers)), lambda pair: pair[1] IS DISTINCT FROM pair[2])"
+    changes = (
+        "list_filter(list_zip(numbers, list_prepend(origin, numbers), true), lambda pair: pair[1] IS DISTINCT FROM pair[2])"
+    )
+    changed = f"list_transform({changes}, lambda pair: pair[1])"
     text = f"""{RANKED},
     names AS MATERIALIZED (SELECT key, {_PAGE} AS page FROM (SELECT DISTINCT {_KEY} AS key FROM ranked)),
     pages AS MATERIALIZED (
@@ -132,7 +135,7 @@ def _walks(unit: str, anchor: Sql, among: Sql, *, backward: bool, collapse: bool
     whole AS (
         SELECT number AS origin, coalesce(numbers, []) AS numbers
         FROM anchors LEFT JOIN beyond USING (unit) LEFT JOIN numbered USING (key)),
-    walks AS (SELECT {f"list_transform({changes}, lambda pair: pair[1])" if collapse else "numbers"} AS numbers FROM whole)"""
+    walks AS (SELECT {changed if collapse else "numbers"} AS numbers FROM whole)"""
     return Sql(text, anchor.bound | among.bound)
 
 

@@ -49,7 +49,7 @@ def calendar(
     first: datetime | None = None,
     now: datetime | None = None,
 ) -> Calendar | None:
-    """Return the periods that a question is about; None when its range has no beginning, as there are no events at all.
+    """Return the periods that a question is about; None when there are none, as there are no events at all before its end.
 
     They begin with that of `first`, else of the scope's start or the archive's first event, and end with that of the
     scope's end or of `now` (None is the present). Raises ValueError when they are more than `at_most`.
@@ -57,14 +57,22 @@ def calendar(
     span = question.span()
     if span is None:
         return None
-    first, now = first or span[0], now or datetime.now(UTC)
-    until = question.scope.bounds(question.scope.parsed())[1]
-    end = max(now, first + _MICROSECOND) if until is None else until.replace(tzinfo=UTC)
-    edges = _edges(first, end, length, zone)
+    asked_from, asked_until = (
+        moment and moment.replace(tzinfo=UTC) for moment in question.scope.bounds(question.scope.parsed())
+    )
+    now = now or datetime.now(UTC)
+    start = first or span[0]
+    end = asked_until or max(now, start + _MICROSECOND)
+    if start >= end:
+        return None
+    edges = _edges(start, end, length, zone)
     if len(edges) > at_most + 1:
-        raise ValueError(f"expected at most {at_most:,} periods: from {first} to {end} there are more")
-    known = min(now, end)
-    spans = (Period(one.astimezone(zone), other.astimezone(zone), other <= known) for one, other in pairwise(edges))
+        raise ValueError(f"expected at most {at_most:,} periods: from {start} to {end} there are more")
+    known_from, known_until = first or asked_from or edges[0], min(now, end)
+    spans = (
+        Period(one.astimezone(zone), other.astimezone(zone), known_from <= one and other <= known_until)
+        for one, other in pairwise(edges)
+    )
     return Calendar(tuple(spans), _number(edges))
 
 
@@ -76,13 +84,11 @@ def period_start(moment: datetime, length: Length, zone: tzinfo) -> datetime:
 def _edges(start: datetime, end: datetime, length: Length, zone: tzinfo) -> tuple[datetime, ...]:
     if length not in get_args(Length):
         raise ValueError(f"expected a period, one of {', '.join(get_args(Length))}; not {length!r}")
-    if start >= end:
-        raise ValueError(f"expected a range of time, not one from {start} to {end}")
     return buckets(start, end, _WIDTHS[length], zone).edges
 
 
 def _number(edges: Sequence[datetime]) -> Sql:
-    """Return SQL for the number of a period: a division, between the days in which clocks change, which are shorter or longer."""
+    """Return SQL for the number of a period: a division, anew after each of another length (clocks change, months)."""
     moments = [(edge - _EPOCH) // _MICROSECOND for edge in edges]
     bound: dict[str, object] = {"edge_0": moments[0]}
     cases = ["WHEN epoch_us(time) < $edge_0 THEN -1"]

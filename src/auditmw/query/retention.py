@@ -10,7 +10,7 @@ A cohort is the units that began in one period; its cell for n periods later cou
 3. Periods are those of the calendar in a time zone: a day in which the clocks change has 23 or 25 hours. The first one
    is counted as a whole, also where the range begins within it.
 
-The scope's query holds for all of this. A time in it, unlike the range, also limits what counts as the first event ever.
+The scope's query holds for all of this. A time in it, unlike the range, also limits what is the first event ever.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ def retention(
 ) -> Retention:
     """Return who began in each period of the scope's range, and who of them returned, until its end.
 
-    `start`, `returning`: queries; None is any event. A range without bounds is that of the archive's events, up to `now`
-    (a time with its zone; None is the present). Raises UnusableQueryError for a query that is empty or has errors,
-    ValueError for an unknown unit or period, and for more than 400 periods.
+    `start`, `returning`: queries; None is any event. A range without bounds is from the archive's first event up to
+    `now` (a time with its zone; None is the present). Raises UnusableQueryError for a query that is empty or has
+    errors, ValueError for an unknown unit or period, and for more than 400 periods.
     """
     asked = _Asked(
         unit_column(unit),

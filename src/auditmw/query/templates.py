@@ -8,8 +8,8 @@ A segment of a path is replaced by `{id}` when it looks like an identifier:
 4. the same with hyphens as well, where there are letters of both cases: nanoids, but no titles of articles;
 5. whatever has an @ in it, also as %40: an e-mail address.
 
-An ending such as `.json` stays. The rule is here twice, for Python and for SQL, over the same regular expressions, which
-mean the same to `re` and to RE2.
+An ending such as `.json` stays. The rule is here twice, for Python and for SQL, over the same regular expressions,
+which mean the same to `re` and to RE2.
 """
 
 from __future__ import annotations
@@ -68,3 +68,8 @@ def _is_id_sql(text: str) -> str:
     return f"""(regexp_full_match({text}, '{_ID}') OR regexp_matches({text}, '{_DIGIT}') AND (
         regexp_full_match({text}, '{_ID_WITH_DIGIT}') OR regexp_full_match({text}, '{_ID_WITH_DIGIT_AND_BOTH_CASES}')
         AND regexp_matches({text}, '{_UPPER}') AND regexp_matches({text}, '{_LOWER}')))"""
+
+
+def page_sql() -> str:
+    """Return SQL for the page that an event is about: its route, else the template of its path; NULL for no request."""
+    return f"coalesce(route, {path_template_sql('path')})"

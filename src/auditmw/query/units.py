@@ -28,8 +28,8 @@ RANKED = f"""ranks AS MATERIALIZED (
         FROM events LEFT JOIN ranks USING (writer) WHERE time IS NOT NULL)"""
 """Common table expressions, the last of them `ranked`: the events that have a time, and the `position` of each.
 
-Positions are integers in the order of events: by time, at the same time by writer, then by number. ``position >> 60`` is
-the time in microseconds since 1970. They are below 2^119 in magnitude, so that in a HUGEINT eight bits more fit in.
+Positions are integers in the order of events: by time, at the same time by writer, then by number. ``position >> 60``
+is the time in microseconds since 1970. They are below 2^119 in magnitude: a HUGEINT has room for eight bits more.
 Sorting them costs half as much as sorting by the three columns. LIMIT tells the planner that there are few writers, so
 that it makes the join's hash table of them and not of the events; beyond a million, writers tie.
 """

@@ -24,6 +24,8 @@ _FIRST_SLOT = {service.name: sum(s.workers for s in SERVICES[:n]) for n, service
 SLOTS = sum(service.workers for service in SERVICES)
 
 _RECORDED_BEFORE_END_NS = 300_000
+_ERROR_PAGE_BYTES = 162
+_ADDRESS = {b"shop": b"10.0.3.11", b"api": b"10.0.3.12"}  # of the services that call others
 _FIRST_PORT = 32_768  # of the ephemeral ports of Linux (ip_local_port_range, ip(7))
 
 
@@ -32,9 +34,6 @@ class Who(NamedTuple):
 
     agent: bytes
     context: bytes
-
-
-_ADDRESS = {b"shop": b"10.0.3.11", b"api": b"10.0.3.12"}  # of the services that call others
 
 
 Item = tuple[int, int, bytes]
@@ -76,18 +75,13 @@ class Hour:
         slower = 1.0
         if failure is None and (self._troubles or not bits >> 53):
             failure, slower = self._trouble(page, start_ns)
+        status, error = failure or (status or usual, b"")
         duration_ns = int(milliseconds * slower * spread(bits) * 1e6) + (bits >> 12 & 0xFFFF) + inner_ns
-        status = status or usual
-        error = b""
-        if failure is not None:
-            status, error = failure
         if status >= 400:
-            size = 162
+            size = _ERROR_PAGE_BYTES
         elif size >= 100:
             size = int(size * (0.6 + 0.4 * spread(bits >> 28)))
-        if trace is None:
-            trace = outer_trace(self.rng.getrandbits(192))
-        end_ns = start_ns + duration_ns
+        trace, end_ns = trace or self.new_trace(), start_ns + duration_ns
         rest = service.request % (
             timestamp(end_ns),
             timestamp(start_ns),
