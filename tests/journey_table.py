@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
-from journeys_reference import Happening
-from query_table import Row, TableEngine, TableSnapshot
 
 from auditmw.query.language import parse
+from journeys_reference import Happening
+from query_table import Row, TableEngine, TableSnapshot
 
 BEGINNING = datetime(2026, 3, 28, 21, 59, tzinfo=UTC)  # a night in which Europe sets its clocks forward
 PATHS = ("/", "/pricing", "/signup", "/users/1", "/users/2")
@@ -63,7 +63,13 @@ def random_happenings(draw, *, most=40, minutes=60):
     )
     return [
         happening(
-            minute, path, session=session, user=user, writer=writer, seq=seq, **({"data": {"plan": plan}} if plan else {})
+            minute,
+            path,
+            session=session,
+            user=user,
+            writer=writer,
+            seq=seq,
+            **({"data": {"plan": plan}} if plan else {}),
         )
         for seq, (minute, path, session, user, writer, plan) in enumerate(draw(st.permutations(chosen)))
     ]

@@ -129,6 +129,7 @@ class TableSnapshot:
         self.connection = duckdb.connect(config={"threads": 1})
         self.missing: tuple[Any, ...] = ()
         self.on_view = lambda view: None
+        self.on_relation = lambda: None
         columns = ", ".join(f'"{name}" {kind}' for name, kind in TYPES.items())
         self.connection.execute(f"CREATE TABLE archived ({columns})")
         if rows:
@@ -162,6 +163,7 @@ class TableView:
         self.parts = table.parts
         self.missing = table.missing
         self.damaged: list[Any] = []
+        self.on_relation = table.on_relation
 
     def relation(
         self,
@@ -171,6 +173,7 @@ class TableView:
         parts: Iterable[PartFile] | None = None,
         live: bool = True,
     ) -> str:
+        self.on_relation()
         chosen = [part.path for part in (self.parts if parts is None else parts)] + [str(LIVE)] * live
         bounds = [f"time >= TIMESTAMP '{since}'"] if since else []
         bounds += [f"time < TIMESTAMP '{until}'"] if until else []

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from auditmw.query.fields import find, quoted
-from auditmw.query.patterns import Wildcard, print_pattern, read_pattern
+from auditmw.query.fields import find
 from auditmw.query.syntax import And, Between, Compared, Exactly, Glob, Match, Or, Present, Text, joined, negated
+from auditmw.query.texts import Wildcard, print_pattern, quoted, read_pattern
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 

@@ -22,7 +22,7 @@ CORE_DEPENDENCIES = {"orjson", "structlog", "asgiref", "werkzeug"}
 ABSENT_AFTER_IMPORT = {
     *("flask", "flask_login", "django", "starlette", "fastapi", "httpx", "click", "rich", "twisted", "trio"),
     *("gunicorn", "uvicorn", "gevent", "duckdb", "auditmw.contrib", "auditmw.cli"),
-    *("auditmw.archive", "auditmw.query", "auditmw.formats", "auditmw.importing", "lark"),
+    *("auditmw.archive", "auditmw.query", "auditmw.formats", "auditmw.importing"),
 }
 
 

@@ -1,12 +1,20 @@
 """Funnels: who came how far, exactly."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from archive_events import write_file
+from auditmw.archive import archive
+from auditmw.query.conditions import UnusableQueryError
+from auditmw.query.engine import Engine
+from auditmw.query.funnel import FunnelDefinition, Step, funnel, funnel_units
+from auditmw.query.language import parse
+from auditmw.query.scope import Scope
 from journey_table import (
     BEGINNING,
     JourneyEngine,
@@ -18,13 +26,6 @@ from journey_table import (
     random_happenings,
 )
 from journeys_reference import best_attempts, first_values, funnel_numbers
-
-from auditmw.archive import archive
-from auditmw.query.conditions import UnusableQueryError
-from auditmw.query.engine import Engine
-from auditmw.query.funnel import FunnelDefinition, Step, funnel, funnel_units
-from auditmw.query.language import parse
-from auditmw.query.scope import Scope
 
 ENGINE = JourneyEngine()
 UNITS = {"session": of_session, "user": of_user}
@@ -314,16 +315,17 @@ DEFINITION = FunnelDefinition(TWO)
         pytest.param(lambda: funnel_units(ENGINE, DEFINITION, step=0), "a step from 1 to 2, not 0", id="step zero"),
         pytest.param(lambda: funnel_units(ENGINE, DEFINITION, step=3), "a step from 1 to 2, not 3", id="step three"),
         pytest.param(
-            lambda: funnel_units(ENGINE, DEFINITION, step=1, outcome="left"), "reached or dropped, not 'left'", id="outcome"
+            lambda: funnel_units(ENGINE, DEFINITION, step=1, outcome="left"),
+            "reached or dropped, not 'left'",
+            id="outcome",
         ),
         pytest.param(lambda: funnel_units(ENGINE, DEFINITION, step=1, limit=0), "from 1 to 10,000, not 0", id="limit"),
         pytest.param(lambda: funnel_units(ENGINE, DEFINITION, step=1, after="x"), "expected a cursor", id="cursor"),
     ],
 )
 def test_what_makes_no_funnel_is_refused(attempt, said):
-    with pytest.raises(ValueError, match=".") as refused:
+    with pytest.raises(ValueError, match=re.escape(said)):
         attempt()
-    assert said in str(refused.value)
 
 
 def test_a_step_with_an_error_is_refused_with_the_place_of_the_error():

@@ -2,6 +2,7 @@
 
 import re
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -10,8 +11,6 @@ from auditmw.query.language import Query, parse
 from auditmw.query.predicate import predicate
 from auditmw.query.syntax import print_query
 from random_queries import ATOMS, NOW, questions, trees
-
-duckdb = pytest.importorskip("duckdb")
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,15 @@
 """Retention: who came back, exactly."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from auditmw.query.retention import retention
+from auditmw.query.scope import Scope
 from journey_table import (
     BEGINNING,
     JourneyEngine,
@@ -16,11 +20,6 @@ from journey_table import (
     of_user,
     random_happenings,
 )
-from journeys_reference import retention as expected_retention
-
-from auditmw.query.retention import retention
-from auditmw.query.scope import Scope
-from journey_table import BEGINNING, JourneyEngine, matching, of_session, of_user, random_happenings
 from journeys_reference import retention as expected_retention
 
 ENGINE = JourneyEngine()
@@ -106,7 +105,7 @@ def test_the_first_time_is_the_first_in_the_archive_and_not_in_the_range():
 
 def test_the_first_time_may_be_that_of_a_query():
     days = in_order(happening(-5 * DAY, "/"), happening(0, "/signup"), happening(DAY, "/"))
-    assert sizes(days, start="path:/signup") == [(1, [0, 1, 0]), (0, [0, 0]), (0, [0])]
+    assert sizes(days, start="path:/signup") == [(1, [1, 1, 0]), (0, [0, 0]), (0, [0])]
 
 
 def test_who_is_there_every_day_is_in_the_cohort_of_every_day_unless_only_the_first_time_counts():
@@ -163,7 +162,7 @@ def test_a_period_that_is_not_over_is_marked():
 
 def test_a_share_is_that_of_the_cohort():
     days = in_order(happening(0), happening(0, session="t"), happening(DAY))
-    scope = Scope(None, BEGINNING, BEGINNING + timedelta(days=1))
+    scope = Scope(None, BEGINNING, BEGINNING + timedelta(days=1, minutes=1))
     cells = retention(ENGINE.hold(days), scope, unit="session").cohorts[0].cells
     assert [cell.share for cell in cells] == [1.0, 0.5]
     assert [cell.share for cell in retention(ENGINE.hold([]), scope).cohorts[0].cells] == [None, None]
@@ -205,12 +204,13 @@ def test_a_person_began_before_the_login():
 )
 def test_what_makes_no_retention_is_refused(options, said):
     scope = options.pop("scope", Scope(None, BEGINNING, BEGINNING + timedelta(days=1)))
-    with pytest.raises(ValueError, match=".") as refused:
+    with pytest.raises(ValueError, match=re.escape(said)):
         retention(ENGINE, scope, **options)
-    assert said in str(refused.value)
 
 
 def test_retention_that_had_to_end_says_so():
-    found = retention(ENGINE.hold([happening(0)]), Scope(None, BEGINNING), time_limit_seconds=0, now=BEGINNING + 3 * timedelta(days=1))
+    found = retention(
+        ENGINE.hold([happening(0)]), Scope(None, BEGINNING), time_limit_seconds=0, now=BEGINNING + 3 * timedelta(days=1)
+    )
     assert found.partial.reasons == ("time limit",)
     assert matrix(found) == ({}, {})

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from auditmw.formats import apache, nginx
+from auditmw.formats import apache, nginx_descriptions
 from auditmw.formats.caddy import CaddyFormat
 from auditmw.formats.line import FormatError, LineError, LineFormat
 from auditmw.formats.nginx_variables import HOMES
@@ -60,10 +60,10 @@ def _detect_json(lines: Sequence[bytes], decode_userid: bool) -> Detection:
         events = _events(parser, lines)
         if events:
             return _detection(parser, events, lines, f"have the keys of {server}")
-    template = next(filter(None, map(nginx.template_of, lines)), None)
+    template = next(filter(None, map(template_of, texts)), None)
     if template is None:
         raise FormatError(f"expected JSON, as the first line begins like it, not {lines[0][:80]!r}")
-    parser = nginx.NginxFormat(template, "nginx:json", "json", decode_userid)
+    parser = NginxFormat(template, "nginx:json", "json", decode_userid)
     known = [variable.name for variable in parser.variables if variable.name in HOMES]
     if len(known) < _FEWEST_KEYS:
         raise FormatError(f"nothing tells what these keys of JSON mean ({template[:200]}): {_TELL}")
@@ -75,8 +75,8 @@ def _detect_text(lines: Sequence[bytes], decode_userid: bool) -> Detection:
         odd = TypographicFormat(decode_userid)
         found = _detection(odd, _events(odd, lines), lines, "are nginx's, with typographic quotes")
         return found._replace(advice=ADVICE)
-    described = Counter(filter(None, map(nginx.description_of, lines))).most_common(1)
-    own = nginx.NginxFormat(described[0][0] if described else nginx.COMBINED, decode_userid=decode_userid)
+    described = Counter(filter(None, map(description_of, _texts(lines)))).most_common(1)
+    own = NginxFormat(described[0][0] if described else nginx_descriptions.COMBINED, decode_userid=decode_userid)
     combined = apache.ApacheFormat(apache.COMBINED, "apache:combined", decode_userid)
     candidates: list[tuple[LineFormat, str]] = [
         (ReblazeFormat(), "have the 42 fields of Reblaze"),
@@ -90,7 +90,7 @@ def _detect_text(lines: Sequence[bytes], decode_userid: bool) -> Detection:
     parser, what = candidates[best]
     if counts[best] * 2 < len(lines):
         raise FormatError(f"no known format reads most of the first lines, such as {lines[0][:80]!r}: {_TELL}")
-    if own.log_format == nginx.COMBINED and parser in (own, combined):
+    if own.log_format == nginx_descriptions.COMBINED and parser in (own, combined):
         return _nginx_or_apache(own, combined, lines)
     return _detection(parser, counts[best], lines, what)
 

@@ -1,11 +1,7 @@
-"""nginx's access logs: the combined format, the extended one with user and session, and any other `log_format`.
-
-Source: nginx's ngx_http_log_module, its documentation and what nginx 1.22.1 wrote.
-"""
+"""nginx's access logs: the combined format, the extended one with user and session, and any other `log_format`."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from itertools import pairwise
@@ -13,71 +9,31 @@ from typing import Any
 
 from auditmw.formats import escapes
 from auditmw.formats.assembly import Variable, with_homes_once
-from auditmw.formats.json_object import Number, as_field
 from auditmw.formats.line import Event, FormatError
+from auditmw.formats.nginx_descriptions import (
+    COMBINED,
+    HEAD,
+    HEAD_VARIABLES,
+    VARIABLE,
+    description_of,
+    json_members,
+    label_in,
+    labels_in,
+    match_head,
+    parts_of,
+    template_of,
+)
 from auditmw.formats.nginx_variables import slot_of, variable_called
-from auditmw.formats.template import Part, Slot, compiled, literals_merged, pieces, slots
+from auditmw.formats.template import Slot, literals_merged
 from auditmw.formats.text import Family, TextFormat
 
-COMBINED = (
-    '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
-)
-MAIN = f'{COMBINED} "$http_x_forwarded_for"'  # of the nginx.conf that nginx's own packages install
-EXTENDED = f'{COMBINED} userid="$upstream_http_x_userid" sessionid="$upstream_http_x_sessionid"'
-# The keys are the names of the variables: what `variable_called` understands as well in any other order.
-_JSON_KEYS = (
-    *("time_iso8601", "msec", "remote_addr", "remote_user", "request", "status", "body_bytes_sent", "http_referer"),
-    *("http_user_agent", "request_time", "request_id", "upstream_http_x_userid", "upstream_http_x_sessionid"),
-)
-JSON = "{" + ",".join(f'"{name}":"${name}"' for name in _JSON_KEYS) + "}"
-
-_VARIABLE = re.compile(r'\$(?:\{([^{}$"\\]+)\}|([A-Za-z0-9_]+))')  # in braces also what is no variable of nginx's
-_LABEL = re.compile(r"""([A-Za-z_@][\w.-]*)["']?\s*[=:]\s*["']?\Z""", re.ASCII)
-_LABELLED = re.compile(r' ([A-Za-z_]\w*)=(?:"([^"]*)"|([^ "]*+))(?= |\Z)', re.ASCII)
-_ADDRESSES = re.compile(r' "(?:-|[0-9A-Fa-f.:]+(?:, ?[0-9A-Fa-f.:]+)*)"', re.ASCII)  # at the end of `main`
-_NOT_A_NAME = re.compile(r'[{}$"\\]')
-_FROM_JSON = escapes.NONE._replace(absent="")  # values that JSON's own escapes were taken off
-_ABSENT_NUMBER = re.compile(r'("(?:[^"\\]|\\.)*+"?+)|:(?=\s*+[,}])')
 _DIALECTS = {"default": escapes.DEFAULT, "json": escapes.JSON, "none": escapes.NONE}
-
-
-def parts_of(log_format: str, *, decode_userid: bool = False) -> list[Part]:
-    """Return the literal texts and slots of a `log_format` string."""
-    parts: list[Part] = []
-    end = 0
-    for match in _VARIABLE.finditer(log_format):
-        before = log_format[end : match.start()]
-        parts += [before, slot_of(match[1] or match[2], _label(before), decode_userid=decode_userid)]
-        end = match.end()
-    return [*parts, log_format[end:]]
-
-
-def with_keys(keys: Mapping[str, str], *, decode_userid: bool = False) -> NginxFormat:
-    """Return the format of JSON in which each variable of nginx has the key that `keys` gives for it."""
-    members = ",".join(f'"{key}":"${{{variable}}}"' for variable, key in keys.items())
-    return NginxFormat("{" + members + "}", "nginx:json", "json", decode_userid)
-
-
-def _label(before: str) -> str:
-    """Return what a value is called in the text before it: `userid` in `userid="`; "" when it is called nothing."""
-    match = _LABEL.search(before)
-    return match[1].lower() if match else ""
-
-
-def _family(escape: str) -> Family:
-    return Family(
-        dialect=_DIALECTS[escape],
-        basis="end",
-        combined=tuple(literals_merged(parts_of(COMBINED))) if escape == "default" else (),
-        size=r"0|[1-9]\d{0,14}",
-        time="time_local",
-    )
-
-
-_FAMILIES = {escape: _family(escape) for escape in _DIALECTS}
-_HEAD = _FAMILIES["default"].combined
-HEAD_VARIABLES = [slot.variable for slot in slots(_HEAD)]
-_match_head = compiled(pieces(_HEAD, escapes.DEFAULT)).match
+_FROM_JSON = escapes.NONE._replace(absent="")  # values that JSON's own escapes were taken off
+_FAMILIES = {
+    escape: Family(dialect, "end", HEAD if escape == "default" else (), size=r"0|[1-9]\d{0,14}", time="time_local")
+    for escape, dialect in _DIALECTS.items()
+}
+_MOST_OTHERS = 8  # formats that are learnt from lines with other labels
 
 
 class NginxFormat(TextFormat):
@@ -91,13 +47,14 @@ class NginxFormat(TextFormat):
     def __init__(self, log_format: str, name: str = "", escape: str = "default", decode_userid: bool = False) -> None:
         if escape not in _DIALECTS:
             raise FormatError(f"expected escape to be default, json or none, not {escape!r}")
-        if not _VARIABLE.search(log_format):
+        if not VARIABLE.search(log_format):
             raise FormatError(f"expected a log_format with variables such as $remote_addr, not {log_format[:80]!r}")
         self.log_format, self.escape, self.decode_userid = log_format, escape, decode_userid
         parts = parts_of(log_format, decode_userid=decode_userid)
         super().__init__(name or f"nginx:{_kind(log_format, escape)}", parts, _FAMILIES[escape])
         befores = pairwise(literals_merged(parts))
-        self._called = {_label(a): b.variable.name for a, b in befores if isinstance(a, str) and isinstance(b, Slot)}
+        self._called = {label_in(a): b.variable.name for a, b in befores if isinstance(a, str) and isinstance(b, Slot)}
+        self._others: list[NginxFormat] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made of: regular expressions are compiled anew."""
@@ -105,17 +62,36 @@ class NginxFormat(TextFormat):
 
     def parse_other(self, text: str, length: int) -> Event:
         """Return the event of a line that has other labels than the description. Raises LineError."""
+        for other in self._others:
+            event = other.read(text, length)
+            if event is not None:
+                return event
+        return self._learn(text, length) or self._read_by_labels(text, length) or self.refuse(text)
+
+    def _learn(self, text: str, length: int) -> Event | None:
+        """Return the event of a line by a description of it, which is kept for the lines that follow."""
+        is_json = self.escape == "json" and text.startswith("{")
+        if len(self._others) >= _MOST_OTHERS or not (is_json or self.fast):
+            return None
+        described = template_of(text, self._called) if is_json else description_of(text, self._called)
+        if described is None:
+            return None
+        other = NginxFormat(described, self.name, self.escape, self.decode_userid)
+        event = other.read(text, length)
+        if event is not None:
+            self._others.append(other)
+            self.fast += other.fast
+        return event
+
+    def _read_by_labels(self, text: str, length: int) -> Event | None:
         if self.escape == "json" and text.startswith("{"):
             members = json_members(text)
-            if members is not None:
-                return self.labelled({}, members, length, _FROM_JSON)
-        if self._combined is not None:
-            match = _match_head(text)
-            tail = None if match is None else _labels(text[match.end() :])
-            if match is not None and tail is not None:
-                head = dict(zip(HEAD_VARIABLES, match.groups(), strict=True))
-                return self.labelled(head, tail, length)
-        return self.refuse(text)
+            return None if members is None else self.labelled({}, members, length, _FROM_JSON)
+        match = match_head(text) if self.fast else None
+        tail = None if match is None else labels_in(text[match.end() :])
+        if match is None or tail is None:
+            return None
+        return self.labelled(dict(zip(HEAD_VARIABLES, match.groups(), strict=True)), tail, length)
 
     def labelled(
         self,
@@ -132,86 +108,10 @@ class NginxFormat(TextFormat):
         return self.event(zip(with_homes_once(list(named)), named.values(), strict=True), length, dialect)
 
 
-def template_of(line: bytes) -> str | None:
-    """Return the `log_format` that probably wrote this line of JSON, None when it is no JSON object."""
-    text = line.decode("utf-8", "surrogateescape")
-    members = json_members(text)
-    if not members:
-        return None
-    strings = {key for key in members if re.search(f'"{re.escape(key)}"\\s*:\\s*"', text)}
-    names = {key: variable_called(key, value) for key, value in members.items()}
-    described = (
-        f'"{key}":"${{{name}}}"' if key in strings else f'"{key}":${{{name}}}'
-        for key, name in names.items()
-        if not _NOT_A_NAME.search(key)
-    )
-    return "{" + ",".join(described) + "}"
-
-
-def description_of(line: bytes) -> str | None:
-    """Return the `log_format` that probably wrote this line of text, None when it does not begin as combined does.
-
-    What is at its right is described as far as it has labels: `userid="..."`.
-    """
-    text = line.decode("utf-8", "surrogateescape").removesuffix("\r")
-    match = _match_head(text)
-    if match is None:
-        return None
-    described, end = COMBINED, match.end()
-    while found := _LABELLED.match(text, end):
-        label, quoted, plain = found.groups()
-        name = variable_called(label, quoted if plain is None else plain)
-        described += f' {label}="${name}"' if plain is None else f" {label}=${name}"
-        end = found.end()
-    return f'{described} "$http_x_forwarded_for"' if _ADDRESSES.fullmatch(text[end:]) else described
-
-
-def json_members(text: str) -> dict[str, str] | None:
-    """Return the members of one JSON object as texts, None when it is none; a number that is missing is no error.
-
-    nginx writes nothing at all for a variable without a value, also where a number should be.
-    """
-    try:
-        found = _json(text)
-    except ValueError:
-        try:
-            found = _json(_ABSENT_NUMBER.sub(lambda match: match[1] or ":null", text))
-        except (ValueError, RecursionError):
-            return None
-    except RecursionError:
-        return None
-    if not isinstance(found, dict):
-        return None
-    return {key: _plain(value) for key, value in found.items()}
-
-
-def _json(text: str) -> Any:
-    return json.loads(text, parse_float=Number, parse_int=Number, parse_constant=str, strict=False)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    try:
-        return "" if value is None else as_field(value)
-    except TypeError:  # bytes that are not UTF-8
-        return json.dumps(value)
-
-
-def _labels(tail: str) -> dict[str, str] | None:
-    """Return labels and values at the end of a line, what has no label as `anything_else`; None for no whole tail."""
-    if not tail.startswith(" "):
-        return None if tail else {}
-    found: dict[str, str] = {}
-    end = 0
-    while match := _LABELLED.match(tail, end):
-        found[match[1]] = match[2] if match[2] is not None else match[3]
-        end = match.end()
-    if tail.count('"', end) % 2:  # it ends within a value
-        return None
-    if tail[end:].strip():
-        found["anything_else"] = tail[end:]
-    return found
+def with_keys(keys: Mapping[str, str], *, decode_userid: bool = False) -> NginxFormat:
+    """Return the format of JSON in which each variable of nginx has the key that `keys` gives for it."""
+    members = ",".join(f'"{key}":"${{{variable}}}"' for variable, key in keys.items())
+    return NginxFormat("{" + members + "}", "nginx:json", "json", decode_userid)
 
 
 def _kind(log_format: str, escape: str) -> str:

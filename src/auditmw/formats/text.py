@@ -31,6 +31,7 @@ class Family(NamedTuple):
 class TextFormat:
     """One format, made of its parts: literal texts, and slots for variables.
 
+    `fast` are the ways to read plain lines of it, of which each gives no event for lines that need a second look.
     Raises FormatError for parts of which a line could not be read.
     """
 
@@ -43,12 +44,13 @@ class TextFormat:
         self._parts = [part if isinstance(part, str) else part._replace(variable=next(variables)) for part in merged]
         self._pieces = pieces(self._parts, family.dialect)
         self._match = compiled(self._pieces).fullmatch
-        self._combined = self._fast_way()
+        combined = self._fast_way()
+        self.fast = [] if combined is None else [combined.event]
 
     def parse(self, line: bytes) -> Event | None:
         """Return the event of one line, None for a blank one. Raises LineError."""
-        if self._combined is not None:
-            event = self._combined.event(line)
+        for fast in self.fast:
+            event = fast(line)
             if event is not None:
                 return event
         return self.parse_any(line)
@@ -58,10 +60,12 @@ class TextFormat:
         text = line.decode("utf-8", "surrogateescape").removesuffix("\r")
         if not text or text.isspace():
             return None
+        return self.read(text, len(line)) or self._cut_off(text, len(line)) or self.parse_other(text, len(line))
+
+    def read(self, text: str, length: int) -> Event | None:
+        """Return the event of a line that is as described, None for others. Raises LineError."""
         match = self._match(text)
-        if match is not None:
-            return self.event(zip(self.variables, match.groups(), strict=True), len(line))
-        return self._cut_off(text, len(line)) or self.parse_other(text, len(line))
+        return None if match is None else self.event(zip(self.variables, match.groups(), strict=True), length)
 
     def parse_other(self, text: str, length: int) -> Event:
         """Return the event of a line that the description does not fit, of this length in bytes. Raises LineError."""
@@ -99,10 +103,9 @@ class TextFormat:
         last, end = (None, *self._parts)[-2:]
         if not isinstance(last, Slot) or isinstance(last.variable.home, User) or not isinstance(end, str):
             return None
-        match = self._match(text + end)
-        if match is None:
+        event = self.read(text + end, length)
+        if event is None:
             return None
-        event = self.event(zip(self.variables, match.groups(), strict=True), length)
         meta = event.setdefault("meta", {})
         pointers = [*meta.get("truncated", ()), *(last.variable.home.texts(event) if last.variable.home else ())]
         meta["truncated"] = list(dict.fromkeys(pointers))

@@ -24,7 +24,7 @@ from auditmw.query.engine import Engine
 from auditmw.query.firsttouch import field_value, first_touch
 from auditmw.query.language import Query
 from auditmw.query.partial import Partial
-from auditmw.query.periods import Length, Period, calendar
+from auditmw.query.periods import Length, Period, calendar, check_length
 from auditmw.query.question import Question, Row
 from auditmw.query.scope import EVERYTHING, Scope
 from auditmw.query.units import RANKED, Unit, unit_column
@@ -103,6 +103,7 @@ def conversion(
     )
     if breakdown is not None:
         field_value(breakdown)
+    check_length(period)
 
     def answer(question: Question) -> Conversion:
         span = calendar(question, period, zone, now=now, at_most=MAX_PERIODS)

@@ -7,6 +7,18 @@ from __future__ import annotations
 
 from auditmw.archive.projection import SEPARATOR
 
+# The types that DuckDB names the values of JSON by.
+STRING = ("VARCHAR",)
+OBJECT = ("OBJECT",)
+LIST = ("ARRAY",)
+FRACTION = ("DOUBLE",)
+NUMBERS = ("BIGINT", "UBIGINT", "DOUBLE")
+WHOLE_OR_TEXT = ("VARCHAR", "BIGINT", "UBIGINT", "BOOLEAN")
+EMPTY = ("NULL",)
+
+ELEMENT = "element"
+"""What an element of a list is called in the condition of `any_element`."""
+
 
 def as_text(json: str) -> str:
     """Return the text of a JSON value: a string without quotes, a number or flag as it is written."""
@@ -28,15 +40,6 @@ def is_json(json: str, *types: str) -> str:
     return f"json_type({json}) IN ({', '.join(repr(name) for name in types)})"
 
 
-STRING = ("VARCHAR",)
-OBJECT = ("OBJECT",)
-LIST = ("ARRAY",)
-FRACTION = ("DOUBLE",)
-NUMBERS = ("BIGINT", "UBIGINT", "DOUBLE")
-WHOLE_OR_TEXT = ("VARCHAR", "BIGINT", "UBIGINT", "BOOLEAN")
-EMPTY = ("NULL",)
-
-
 def value_at(document: str) -> str:
     """Return the JSON value at a path, bound as JSON pointer (RFC 6901); at a JSONPath with [*], the list of values."""
     return f"json_extract({document}, ?)"
@@ -56,9 +59,6 @@ def elements(items: str) -> str:
 def members(items: str) -> str:
     """Return the members of a name, bound as JSON pointer, of the objects in a list of JSON values."""
     return f"list_transform({items}, lambda item: CASE WHEN {is_json('item', *OBJECT)} THEN {value_at('item')} END)"
-
-
-ELEMENT = "element"
 
 
 def any_element(items: str, condition: str) -> str:

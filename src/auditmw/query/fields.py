@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from auditmw.archive.columns import COLUMNS
+from auditmw.query.texts import QUOTED, quoted, unquoted
 
 Kind = Literal["text", "choice", "number", "status", "duration", "size", "time", "flag", "address", "any", "group"]
 """What stands in a field: text; one of a few words; whole numbers (a count, a status code, nanoseconds, bytes); a time;
@@ -98,19 +99,8 @@ def fields() -> dict[str, Field]:
     return named
 
 
-def quoted(text: str) -> str:
-    """Return the text in quotes, as queries have it."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def unquoted(text: str) -> str:
-    r"""Return what a text in quotes stands for: ``\"`` is a quote, ``\\`` a backslash, any other backslash itself."""
-    return re.sub(r'\\(["\\])', r"\1", text[1:-1])
-
-
 BARE_KEY = r'[^\s:.",()\\]++'
-QUOTED_KEY = r'"(?:[^"\\]|\\.)*+"'
-_KEY = re.compile(rf"(?P<quoted>{QUOTED_KEY})|{BARE_KEY}", re.DOTALL)
+_KEY = re.compile(rf"(?P<quoted>{QUOTED})|{BARE_KEY}", re.DOTALL)
 
 
 def _keys(name: str) -> list[str]:

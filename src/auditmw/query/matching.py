@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 from auditmw.archive.projection import _BOT
 from auditmw.query.fields import EACH, Field
 from auditmw.query.freetext import folded, other_texts, text_columns
-from auditmw.query.patterns import Pattern, Wildcard, expression
 from auditmw.query.syntax import And, Match, Node, Not, Or, Text
+from auditmw.query.texts import Pattern, Wildcard, expression
 from auditmw.query.times import Clock, stamp
 from auditmw.query.values import During, Exists, InNetwork, Is, Like, OneOf, Ordered, Same, Test, Within, meaning
 

@@ -18,8 +18,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from auditmw.query.fields import BARE_KEY, QUOTED_KEY, Field, UnknownFieldError, find, unquoted
-from auditmw.query.patterns import Pattern, Wildcard, read_pattern
+from auditmw.query.fields import BARE_KEY, Field, UnknownFieldError, find
 from auditmw.query.syntax import (
     And,
     Between,
@@ -35,6 +34,7 @@ from auditmw.query.syntax import (
     joined,
     negated,
 )
+from auditmw.query.texts import QUOTED, Pattern, Wildcard, read_pattern, unquoted
 from auditmw.query.values import is_range
 
 MAX_CHARACTERS = 16_384
@@ -53,7 +53,7 @@ _NO_TERM = re.compile(rf"[\s)]|\Z|(?:AND|OR){_END}")
 _OPEN = re.compile(r"\(")
 _CLOSE = re.compile(r"\)")
 _COMMA = re.compile(r",")
-_NAME = re.compile(rf"([^\W\d][\w-]*+(?:\.(?:{QUOTED_KEY}|{BARE_KEY}))*+):", re.DOTALL)
+_NAME = re.compile(rf"([^\W\d][\w-]*+(?:\.(?:{QUOTED}|{BARE_KEY}))*+):", re.DOTALL)
 _OPERATOR = re.compile(r"[<>]=?+")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.|\\\Z)*+("?+)', re.DOTALL)
 _WORD = re.compile(r"(?:\\.|[^\s()])++", re.DOTALL)

@@ -115,10 +115,8 @@ def _walks(unit: str, anchor: Sql, among: Sql, *, backward: bool, collapse: bool
     Templates are made of the distinct paths, and pages have numbers in place of names, because events are so many.
     """
     beyond, order = ("<", "DESC") if backward else (">", "ASC")
-    changes = (
-        "list_filter(list_zip(numbers, list_prepend(origin, numbers), true), lambda pair: pair[1] IS DISTINCT FROM pair[2])"
-    )
-    changed = f"list_transform({changes}, lambda pair: pair[1])"
+    pairs = "list_zip(numbers, list_prepend(origin, numbers), true)"
+    changed = f"list_transform(list_filter({pairs}, lambda at: at[1] IS DISTINCT FROM at[2]), lambda at: at[1])"
     text = f"""{RANKED},
     names AS MATERIALIZED (SELECT key, {_PAGE} AS page FROM (SELECT DISTINCT {_KEY} AS key FROM ranked)),
     pages AS MATERIALIZED (

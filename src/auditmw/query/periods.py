@@ -49,19 +49,19 @@ def calendar(
     first: datetime | None = None,
     now: datetime | None = None,
 ) -> Calendar | None:
-    """Return the periods that a question is about; None when there are none, as there are no events at all before its end.
+    """Return the periods that a question is about; None when there are none, as there is no event before its end.
 
     They begin with that of `first`, else of the scope's start or the archive's first event, and end with that of the
     scope's end or of `now` (None is the present). Raises ValueError when they are more than `at_most`.
     """
     span = question.span()
-    if span is None:
+    start = first or (span and span[0])
+    if start is None:
         return None
     asked_from, asked_until = (
         moment and moment.replace(tzinfo=UTC) for moment in question.scope.bounds(question.scope.parsed())
     )
     now = now or datetime.now(UTC)
-    start = first or span[0]
     end = asked_until or max(now, start + _MICROSECOND)
     if start >= end:
         return None
@@ -81,9 +81,13 @@ def period_start(moment: datetime, length: Length, zone: tzinfo) -> datetime:
     return _edges(moment, moment + _MICROSECOND, length, zone)[0]
 
 
-def _edges(start: datetime, end: datetime, length: Length, zone: tzinfo) -> tuple[datetime, ...]:
+def check_length(length: str) -> None:
+    """Raise ValueError when no period has this length."""
     if length not in get_args(Length):
         raise ValueError(f"expected a period, one of {', '.join(get_args(Length))}; not {length!r}")
+
+
+def _edges(start: datetime, end: datetime, length: Length, zone: tzinfo) -> tuple[datetime, ...]:
     return buckets(start, end, _WIDTHS[length], zone).edges
 
 

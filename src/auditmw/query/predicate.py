@@ -11,8 +11,8 @@ from auditmw.query.dialect import ELEMENT
 from auditmw.query.fields import EACH, Field
 from auditmw.query.freetext import text_columns
 from auditmw.query.language import Query
-from auditmw.query.patterns import Pattern, Wildcard, like
 from auditmw.query.syntax import And, Match, Node, Not, Or, Text
+from auditmw.query.texts import Pattern, Wildcard, like
 from auditmw.query.times import Clock, stamp
 from auditmw.query.values import During, Exists, InNetwork, Is, Like, OneOf, Ordered, Same, Test, Within, meaning
 

@@ -23,7 +23,7 @@ from auditmw.query.conditions import Sql, condition_or_any
 from auditmw.query.engine import Engine
 from auditmw.query.language import Query
 from auditmw.query.partial import Partial
-from auditmw.query.periods import Length, Period, calendar, period_start
+from auditmw.query.periods import Length, Period, calendar, check_length, period_start
 from auditmw.query.question import Question, Row
 from auditmw.query.scope import EVERYTHING, Scope
 from auditmw.query.units import Unit, unit_column
@@ -86,6 +86,8 @@ def retention(
         condition_or_any(start, "start", "start"),
         condition_or_any(returning, "returning", "returning"),
     )
+    check_length(period)
+    scope.bounds(scope.parsed())  # raises for a time without its zone
     first = scope.start and period_start(scope.start, period, zone)
 
     def answer(question: Question) -> Retention:

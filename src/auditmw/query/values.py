@@ -12,8 +12,8 @@ from math import ceil, floor, isfinite
 from typing import TypeAlias, TypeVar
 
 from auditmw.query.fields import Field, Kind
-from auditmw.query.patterns import Pattern, expression
 from auditmw.query.syntax import Between, Compared, Exactly, Glob, Operator, Present, Value
+from auditmw.query.texts import Pattern, expression
 from auditmw.query.times import Clock, is_relative, period
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-r"""Texts with wildcards: `*` is any text, `?` any one character, and a backslash makes punctuation mean itself."""
+r"""Texts as queries write them: in quotes, or as words with wildcards and backslashes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ import re
 from collections.abc import Iterator
 from enum import Enum
 from typing import TypeAlias
+
+QUOTED = r'"(?:[^"\\]|\\.)*+"'
+
+
+def quoted(text: str) -> str:
+    """Return the text in quotes."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def unquoted(text: str) -> str:
+    r"""Return what a text in quotes stands for: ``\"`` is a quote, ``\\`` a backslash, any other backslash itself."""
+    return re.sub(r'\\(["\\])', r"\1", text[1:-1])
 
 
 class Wildcard(Enum):
