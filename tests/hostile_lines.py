@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,9 @@ REQUESTS = (
     ).map(b" ".join)
     | VALUES
 )
-TIMES = st.datetimes().map(lambda at: at.replace(year=max(at.year, 1900)).strftime("%d/%b/%Y:%H:%M:%S ").encode())
+TIMES = st.datetimes(datetime(1900, 1, 1), datetime(9998, 1, 1)).map(
+    lambda at: at.strftime("%d/%b/%Y:%H:%M:%S ").encode()
+)
 ZONES = st.sampled_from([b"+0000", b"+0000", b"+0200", b"-0330", b"+1345", b"-0000"])
 CLF_TIMES = st.tuples(TIMES, ZONES).map(b"".join)
 

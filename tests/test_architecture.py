@@ -90,7 +90,7 @@ TABLE = {
     # What looks at the events: outside of the request path, from `auditmw[query]` on.
     "query": row("archive journal reading", "duckdb orjson"),
     "formats": row("event", "orjson crossplane apachelogs"),
-    "importing": row("archive event formats journal redact", "orjson zstandard"),
+    "importing": row("archive event formats journal redact shapes", "orjson zstandard"),
     # The outermost: nobody imports these.
     "contrib": row(PUBLIC_API),
     "contrib.flask": row(PUBLIC_API, "flask flask_login werkzeug"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from datetime import datetime, timedelta
@@ -230,6 +231,24 @@ def test_a_file_larger_than_a_batch_goes_in_pieces(tmp_path):
     assert report.rows == 200
     assert journal(tmp_path) == []
     assert_once(seen(tmp_path), numbered("a", bodies))
+
+
+def test_a_large_file_of_which_only_a_piece_is_archived_yet_is_seen_once(tmp_path):
+    bodies = [body(n, message="x" * 1000) for n in range(50)]
+    write_file(tmp_path, "a", 1, bodies)
+
+    def interrupt(progress):
+        raise KeyboardInterrupt
+
+    with Snapshot(tmp_path, archive_bytes=None, threads=1) as snapshot:
+        for archived_rows in (0, 20, 40, 50):
+            with snapshot.view() as view:
+                found = view.connection.execute(f"SELECT writer, seq, body FROM {view.relation()}").fetchall()
+                assert sum(part.rows for part in view.parts) == archived_rows
+            assert_once([(writer, seq, text.encode()) for writer, seq, text in found], numbered("a", bodies))
+            with contextlib.suppress(KeyboardInterrupt):
+                archived(tmp_path, batch_bytes=20_000, target_bytes=1, on_progress=interrupt)
+    assert journal(tmp_path) == []
 
 
 def test_files_with_other_names_are_no_journal_files_and_stay(tmp_path):

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditmw.formats.line import FormatError, LineError
-from auditmw.formats.nginx import COMBINED, NginxFormat
+from auditmw.formats.nginx import NginxFormat
+from auditmw.formats.nginx_descriptions import COMBINED
 from auditmw.formats.nginx_variables import HOMES, SHAPES, slot_of
 from auditmw.formats.registry import NAMES, format_named
 from hostile_lines import configured, imported, lines_of
@@ -145,6 +146,14 @@ def test_an_instance_that_was_pickled_reads_the_same(name):
         assert parsed(again, line) == parsed(parser, line)
 
 
+@pytest.mark.parametrize("name", ["nginx:combined", "nginx:extended", "nginx:json"])
+@given(lines=st.lists(damaged_lines(), min_size=2, max_size=6))
+def test_what_a_line_says_does_not_depend_on_the_lines_before_it(name, lines):
+    parser = format_named(name)
+    lines = [line.replace(b"\n", b"") for line in lines]
+    assert [parsed(parser, line) for line in lines] == [parsed(format_named(name), line) for line in lines]
+
+
 def test_events_share_no_part_that_could_be_changed():
     parser = FORMATS["nginx:combined"]
     line = lines_of("nginx/nginx-1.22.1.combined.log")[0]
@@ -161,7 +170,8 @@ def test_no_text_format_has_headers(name):
 @pytest.mark.parametrize("name", sorted(HOMES.keys() - {"http_traceparent"}))
 def test_every_variable_that_has_a_home_comes_back_from_it(name):
     examples = {
-        "msec": "1795206011.874", "time_iso8601": "2026-11-20T20:20:11+00:00", "request": "GET /a HTTP/1.1",
+        "msec": "1795206011.874", "time": "2026-11-20T20:20:11+00:00",
+        "time_iso8601": "2026-11-20T20:20:11+00:00", "request": "GET /a HTTP/1.1",
         "time_local": "20/Nov/2026:20:20:11 +0000", "server_protocol": "HTTP/1.1", "request_method": "GET",
         "status": "404", "scheme": "https", "otel_trace_id": "a" * 32, "upstream_status": "502, 200",
         "http_x_forwarded_for": "192.0.2.1, 192.0.2.2", "upstream_addr": "a:1, b:2", "uri": "/a", "document_uri": "/a",

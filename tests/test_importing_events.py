@@ -16,7 +16,8 @@ from auditmw.importing.chunks import MAX_LINE_BYTES, Chunk
 from auditmw.importing.events import EventSource, Origin, Tally, body_of
 from auditmw.importing.ledger import Span
 from auditmw.importing.redaction import EventRedactor
-from auditmw.redact import REDACTED, Redactor
+from auditmw.redact import Redactor
+from auditmw.shapes import REDACTED
 from log_lines import REBLAZE, Plain, combined
 
 ORIGIN = Origin("access.log", "0123456789abcdef")

@@ -27,7 +27,7 @@ class Following:
         self.directory, self.path = folder / "audit", folder / "access.log"
         self.importer = Importer(Setup(str(self.directory)), recorded=self.recorded)
         self.report = Report(str(self.path))
-        self.file = FollowedFile(self.importer.desk, self.path, choose, self.report)
+        self.file = FollowedFile(self.importer.desk, choose, self.report)
         self.now = 0.0
 
     def recorded(self):

@@ -78,7 +78,7 @@ def listed(engine, definition, **which):
             return found
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(random_happenings(), DEFINITIONS)
 def test_a_funnel_is_what_the_slow_way_counts(happenings, definition):
     attempts = expected_attempts(happenings, definition)
@@ -88,7 +88,7 @@ def test_a_funnel_is_what_the_slow_way_counts(happenings, definition):
     assert found.without_unit == sum(began(one) and UNITS[definition.unit](one) is None for one in happenings)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(random_happenings(), DEFINITIONS)
 def test_the_list_has_exactly_those_that_were_counted_newest_first(happenings, definition):
     attempts = expected_attempts(happenings, definition)
@@ -111,7 +111,7 @@ def path(happening):
     return happening.event["url"]["path"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(random_happenings(), DEFINITIONS, st.sampled_from(["data.plan", "path"]), st.integers(1, 3))
 def test_segments_are_what_the_slow_way_counts(happenings, definition, field, top):
     definition = FunnelDefinition(
@@ -124,7 +124,7 @@ def test_segments_are_what_the_slow_way_counts(happenings, definition, field, to
     found = funnel(engine, definition, top=top)
     rest = set(attempts)
     for segment in found.segments:
-        part = {unit for unit in attempts if values[unit] == segment.value} if not segment.rest else rest
+        part = {unit for unit in attempts if values[unit] == segment.value} if not segment.rest else set(rest)
         rest -= part
         assert numbers(segment.steps) == funnel_numbers({unit: attempts[unit] for unit in part}, len(definition.steps))
         if not segment.rest:

@@ -177,6 +177,8 @@ class _Import:
         self._jobs, self._archive, self._quiet = jobs, archive, quiet
         self._directory = Path(setup.directory)
         self._inputs: list[Counts] = []
+        self._told: dict[str, str | None] = {}  # of the files that are followed: what was said of them last
+        self._archive_at = time.monotonic() + _ARCHIVE_SECONDS
         self._code = EXIT_OK
 
     @property
@@ -203,15 +205,7 @@ class _Import:
         began = time.monotonic()
         try:
             with self._importer(lambda report, position_bytes: None) as importer:
-                files = [FollowedFile(importer.desk, Path(each.name), self._choice, each) for each in reports]
-                try:
-                    self._follow(importer, files)
-                finally:
-                    for file in files:
-                        file.settle()
-                        file.close()
-        except KeyboardInterrupt:
-            pass
+                self._follow(importer, [FollowedFile(importer.desk, self._choice, each) for each in reports])
         except FormatError as error:
             raise Unreadable(str(error)) from None
         except OSError as error:
@@ -264,21 +258,32 @@ class _Import:
             self._shown.note(f"{report.name}: holds no lines")
 
     def _follow(self, importer: Importer, files: list[FollowedFile]) -> None:
-        told: dict[FollowedFile, str | None] = {}
-        archive_at = time.monotonic() + _ARCHIVE_SECONDS
-        while True:
-            now = time.monotonic()
-            news = [file.poll(now) for file in files]
+        try:
+            while True:
+                news = [file.poll(time.monotonic()) for file in files]
+                self._tell_changes(files)
+                self._archive_now_and_then()
+                with importer.interrupt.waiting():
+                    time.sleep(0.0 if any(news) else POLL_SECONDS)
+        except KeyboardInterrupt:
             for file in files:
-                if file.report.problem != told.get(file):
-                    told[file] = file.report.problem
-                    self._shown.note(f"{file.report.problem or file.report.name + ': is there now'}")
-            if now >= archive_at:
-                archive_at = now + _ARCHIVE_SECONDS
-                self._archive_step()
-            with importer.interrupt.waiting():
-                if not any(news):
-                    self._shown.wait(POLL_SECONDS)
+                file.settle()
+        finally:
+            for file in files:
+                file.close()
+
+    def _tell_changes(self, files: list[FollowedFile]) -> None:
+        """Say when there is nothing to follow, and when there is again."""
+        for file in files:
+            problem = file.report.problem
+            if problem != self._told.get(file.report.name):
+                self._told[file.report.name] = problem
+                self._shown.note(f"{problem}; waiting for it" if problem else f"{file.report.name}: is there now")
+
+    def _archive_now_and_then(self) -> None:
+        if time.monotonic() >= self._archive_at:
+            self._archive_step()
+            self._archive_at = time.monotonic() + _ARCHIVE_SECONDS
 
     def _cannot_write(self, error: OSError) -> None:
         self._code = EXIT_UNREADABLE

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from auditmw.formats import apache, nginx_descriptions
+from auditmw.formats import apache
 from auditmw.formats.caddy import CaddyFormat
 from auditmw.formats.line import FormatError, LineError, LineFormat
+from auditmw.formats.nginx import NginxFormat
+from auditmw.formats.nginx_descriptions import COMBINED, description_of, template_of
 from auditmw.formats.nginx_variables import HOMES
 from auditmw.formats.reblaze import ReblazeFormat
 from auditmw.formats.traefik import TraefikFormat
@@ -60,7 +62,7 @@ def _detect_json(lines: Sequence[bytes], decode_userid: bool) -> Detection:
         events = _events(parser, lines)
         if events:
             return _detection(parser, events, lines, f"have the keys of {server}")
-    template = next(filter(None, map(template_of, texts)), None)
+    template = next(filter(None, map(template_of, _texts(lines))), None)
     if template is None:
         raise FormatError(f"expected JSON, as the first line begins like it, not {lines[0][:80]!r}")
     parser = NginxFormat(template, "nginx:json", "json", decode_userid)
@@ -76,7 +78,7 @@ def _detect_text(lines: Sequence[bytes], decode_userid: bool) -> Detection:
         found = _detection(odd, _events(odd, lines), lines, "are nginx's, with typographic quotes")
         return found._replace(advice=ADVICE)
     described = Counter(filter(None, map(description_of, _texts(lines)))).most_common(1)
-    own = NginxFormat(described[0][0] if described else nginx_descriptions.COMBINED, decode_userid=decode_userid)
+    own = NginxFormat(described[0][0] if described else COMBINED, decode_userid=decode_userid)
     combined = apache.ApacheFormat(apache.COMBINED, "apache:combined", decode_userid)
     candidates: list[tuple[LineFormat, str]] = [
         (ReblazeFormat(), "have the 42 fields of Reblaze"),
@@ -90,7 +92,7 @@ def _detect_text(lines: Sequence[bytes], decode_userid: bool) -> Detection:
     parser, what = candidates[best]
     if counts[best] * 2 < len(lines):
         raise FormatError(f"no known format reads most of the first lines, such as {lines[0][:80]!r}: {_TELL}")
-    if own.log_format == nginx_descriptions.COMBINED and parser in (own, combined):
+    if own.log_format == COMBINED and parser in (own, combined):
         return _nginx_or_apache(own, combined, lines)
     return _detection(parser, counts[best], lines, what)
 
@@ -103,6 +105,10 @@ def _nginx_or_apache(own: LineFormat, combined: LineFormat, lines: Sequence[byte
         return _detection(combined, _events(combined, lines), lines, f"are combined, {so}")
     so = f"{nginxes} as only nginx writes them" if nginxes else "which nothing tells from Apache's: name that if it is"
     return _detection(own, _events(own, lines), lines, f"are combined, {so}")
+
+
+def _texts(lines: Sequence[bytes]) -> Iterator[str]:
+    return (line.decode("utf-8", "surrogateescape").removesuffix("\r") for line in lines)
 
 
 def _detection(parser: LineFormat, events: int, lines: Sequence[bytes], what: str) -> Detection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -86,26 +86,27 @@ class NginxFormat(TextFormat):
     def _read_by_labels(self, text: str, length: int) -> Event | None:
         if self.escape == "json" and text.startswith("{"):
             members = json_members(text)
-            return None if members is None else self.labelled({}, members, length, _FROM_JSON)
+            return None if members is None else self.labelled((), members.items(), length, _FROM_JSON)
         match = match_head(text) if self.fast else None
         tail = None if match is None else labels_in(text[match.end() :])
         if match is None or tail is None:
             return None
-        return self.labelled(dict(zip(HEAD_VARIABLES, match.groups(), strict=True)), tail, length)
+        return self.labelled(zip(HEAD_VARIABLES, match.groups(), strict=True), tail, length)
 
     def labelled(
         self,
-        head: dict[Variable, str | None],
-        tail: dict[str, str],
+        head: Iterable[tuple[Variable, str | None]],
+        tail: Iterable[tuple[str, str]],
         length: int,
         dialect: escapes.Dialect | None = None,
     ) -> Event:
         """Return the event of the values of known variables, and of those that only their labels tell."""
-        named: dict[Variable, str | None] = dict(head)
-        for label, value in tail.items():
-            name = self._called.get(label) or variable_called(label, value)
-            named[slot_of(name, label, decode_userid=self.decode_userid).variable] = value
-        return self.event(zip(with_homes_once(list(named)), named.values(), strict=True), length, dialect)
+        values = list(head)
+        for label, value in tail:
+            name = self._called.get(label) or variable_called(label)
+            values.append((slot_of(name, label, decode_userid=self.decode_userid).variable, value))
+        variables = with_homes_once([variable for variable, _ in values])
+        return self.event(zip(variables, (value for _, value in values), strict=True), length, dialect)
 
 
 def with_keys(keys: Mapping[str, str], *, decode_userid: bool = False) -> NginxFormat:

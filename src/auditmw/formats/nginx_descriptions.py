@@ -12,7 +12,7 @@ from typing import Any
 
 from auditmw.formats.escapes import DEFAULT
 from auditmw.formats.json_object import Number, as_field
-from auditmw.formats.nginx_variables import slot_of, variable_called
+from auditmw.formats.nginx_variables import slot_of, variable_called, variable_like
 from auditmw.formats.template import Part, compiled, literals_merged, pieces, slots
 
 COMBINED = (
@@ -34,7 +34,6 @@ _ABSENT_NUMBER = re.compile(r'("(?:[^"\\]|\\.)*+"?+)|:(?=\s*+[,}])')
 _NOT_A_NAME = re.compile(r'[{}$"\\]')
 _ADDRESSES = re.compile(r' "(?:-|[0-9A-Fa-f.:]+(?:, ?[0-9A-Fa-f.:]+)*)"', re.ASCII)  # at the end of `main`
 _MOST_LABELS = 200  # of one line; a log that has more is not described
-_NO_LABELS: Mapping[str, str] = {}
 
 
 def parts_of(log_format: str, *, decode_userid: bool = False) -> list[Part]:
@@ -62,10 +61,10 @@ match_head = compiled(pieces(HEAD, DEFAULT)).match
 """Match the combined part of a line."""
 
 
-def template_of(text: str, called: Mapping[str, str] = _NO_LABELS) -> str | None:
+def template_of(text: str, called: Mapping[str, str] | None = None) -> str | None:
     """Return the `log_format` that probably wrote this line of JSON, None when it is none or has too many keys.
 
-    `called`: the variables that are known by their keys.
+    With the variables that are `called` by their keys, the keys alone tell; else the values do so as well.
     """
     members = json_members(text)
     if not members or len(members) > _MOST_LABELS:
@@ -74,15 +73,15 @@ def template_of(text: str, called: Mapping[str, str] = _NO_LABELS) -> str | None
     for key, value in members.items():
         if not _NOT_A_NAME.search(key):
             quote = '"' if re.search(f'"{re.escape(key)}"\\s*:\\s*"', text) else ""
-            described.append(f'"{key}":{quote}${{{called.get(key) or variable_called(key, value)}}}{quote}')
+            described.append(f'"{key}":{quote}{_reference(key, value, called)}{quote}')
     return "{" + ",".join(described) + "}" if described else None
 
 
-def description_of(text: str, called: Mapping[str, str] = _NO_LABELS) -> str | None:
+def description_of(text: str, called: Mapping[str, str] | None = None) -> str | None:
     """Return the `log_format` that probably wrote this line of text, None when it does not begin as combined does.
 
-    What is at its right is described as far as it has labels: `userid="..."`. `called`: the variables that are known by
-    their labels.
+    What is at its right is described as far as it has labels: `userid="..."`. With the variables that are `called` by
+    their labels, the labels alone tell; else the values do so as well.
     """
     match = match_head(text)
     if match is None:
@@ -90,12 +89,17 @@ def description_of(text: str, called: Mapping[str, str] = _NO_LABELS) -> str | N
     described, end = [COMBINED], match.end()
     while (found := _LABELLED.match(text, end)) and len(described) <= _MOST_LABELS:
         label, quoted, plain = found.groups()
-        name = called.get(label) or variable_called(label, quoted if plain is None else plain)
-        described.append(f' {label}="${{{name}}}"' if plain is None else f" {label}=${{{name}}}")
+        name = _reference(label, quoted if plain is None else plain, called)
+        described.append(f' {label}="{name}"' if plain is None else f" {label}={name}")
         end = found.end()
     if _ADDRESSES.fullmatch(text[end:]):
         described.append(' "$http_x_forwarded_for"')
     return "".join(described)
+
+
+def _reference(label: str, value: str, called: Mapping[str, str] | None) -> str:
+    name = variable_like(label, value) if called is None else called.get(label) or variable_called(label)
+    return f"${name}" if re.fullmatch(r"\w+", name, re.ASCII) else f"${{{name}}}"
 
 
 def json_members(text: str) -> dict[str, str] | None:
@@ -130,17 +134,21 @@ def _plain(value: Any) -> str:
         return json.dumps(value)
 
 
-def labels_in(tail: str) -> dict[str, str] | None:
+def labels_in(tail: str) -> list[tuple[str, str]] | None:
     """Return labels and values at the end of a line, what has no label as `anything_else`; None for no whole tail."""
     if not tail.startswith(" "):
-        return None if tail else {}
-    found: dict[str, str] = {}
+        return None if tail else []
+    found: list[tuple[str, str]] = []
     end = 0
     while match := _LABELLED.match(tail, end):
-        found[match[1]] = match[2] if match[2] is not None else match[3]
+        label, quoted, plain = match.groups()
+        found.append((label, quoted if plain is None else plain))
         end = match.end()
-    if tail.count('"', end) % 2:  # it ends within a value
+    rest = tail[end:]
+    if rest.count('"') % 2:  # it ends within a value
         return None
-    if tail[end:].strip():
-        found["anything_else"] = tail[end:]
+    if _ADDRESSES.fullmatch(rest):
+        found.append(("http_x_forwarded_for", rest[2:-1]))
+    elif rest.strip():
+        found.append(("anything_else", rest))
     return found

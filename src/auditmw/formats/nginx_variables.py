@@ -49,6 +49,7 @@ HOMES: dict[str, Home] = {
     "msec": Moment(times.unix_time, times.as_unix, rank=0),
     "time_iso8601": Moment(times.iso_time, times.as_iso, rank=1),
     "time_local": Moment(times.clf_timestamp, times.as_clf, rank=1),
+    "time": Moment(times.any_time, times.as_iso, rank=2),  # no variable: one of the three, of which only a value tells
     "request_time": SECONDS,
     "request": REQUEST,
     "request_method": METHOD,
@@ -101,7 +102,9 @@ SHAPES: dict[str, tuple[str, bool]] = {
 }
 _SPACED = re.compile(r"request|remote_user|http_x_forwarded_for|upstream_(?!http_|cookie_|trailer_|cache_).*")
 # What people call these in a log: the labels in `rt="$request_time"` and the keys of JSON, where a variable says less.
+_ANY_TIME = "time"
 ALIASES = {
+    **dict.fromkeys(("timestamp", "@timestamp", "ts", "date", "datetime"), _ANY_TIME),
     "ip": "remote_addr",
     "client_ip": "remote_addr",
     "user": "remote_user",
@@ -144,14 +147,19 @@ def slot_of(name: str, label: str = "", *, decode_userid: bool = False) -> Slot:
     return Slot(Variable(name, home), shape, fixed, spaced=_SPACED.fullmatch(name) is not None)
 
 
-def variable_called(label: str, value: str) -> str:
-    """Return the variable that is probably logged under this label or JSON key, with this value in one line."""
-    if label in HOMES or _header(label):
-        return label
-    for name, shape in _TIMES.items():
-        if shape.fullmatch(value) and (name != "msec" or "time" in label or label == "ts"):
-            return name
-    return ALIASES.get(label, label)
+def variable_called(label: str) -> str:
+    """Return the variable that is probably logged under this label or JSON key."""
+    return label if label in HOMES or _header(label) else ALIASES.get(label, label)
+
+
+def variable_like(label: str, value: str) -> str:
+    """Return the variable that is probably logged under this label or JSON key, where it had this value."""
+    name = variable_called(label)
+    if name not in HOMES or name == _ANY_TIME:
+        for time, shape in _TIMES.items():
+            if shape.fullmatch(value) and (time != "msec" or name == _ANY_TIME):
+                return time
+    return name
 
 
 def _header(name: str) -> Home | None:

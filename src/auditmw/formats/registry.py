@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from auditmw.formats import apache, nginx
+from auditmw.formats import apache
+from auditmw.formats import nginx_descriptions as nginx
 from auditmw.formats.caddy import CaddyFormat
 from auditmw.formats.line import FormatError, LineFormat
+from auditmw.formats.nginx import NginxFormat
 from auditmw.formats.nginx_conf import format_of
 from auditmw.formats.reblaze import ReblazeFormat
 from auditmw.formats.traefik import TraefikFormat
@@ -55,9 +57,9 @@ def format_named(text: str, *, decode_userid: bool = False) -> LineFormat:
     """
     name = _ALIASES.get(text.strip().lower(), text.strip().lower())
     if name in _NGINX:
-        return nginx.NginxFormat(_NGINX[name], name, decode_userid=decode_userid)
+        return NginxFormat(_NGINX[name], name, decode_userid=decode_userid)
     if name == "nginx:json":
-        return nginx.NginxFormat(nginx.JSON, name, "json", decode_userid)
+        return NginxFormat(nginx.JSON, name, "json", decode_userid)
     if name == "nginx:typographic":
         return TypographicFormat(decode_userid)
     if name in _APACHE:
@@ -72,10 +74,10 @@ def _described(text: str, decode_userid: bool) -> LineFormat:
     if directive:
         words = [one or two or three for one, two, three in _WORD.findall(directive[3])]
         text = re.sub(r"\\(.)", r"\1", "".join(words))
-        return nginx.NginxFormat(text, "", directive[2] or "default", decode_userid)
+        return NginxFormat(text, "", directive[2] or "default", decode_userid)
     if "$" in text:
         escape = "json" if text.lstrip().startswith("{") else "default"
-        return nginx.NginxFormat(text, "", escape, decode_userid)
+        return NginxFormat(text, "", escape, decode_userid)
     if "%" in text:
         return apache.apache_format(text, decode_userid=decode_userid)
     configuration = _CONFIGURATION.fullmatch(text)

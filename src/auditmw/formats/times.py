@@ -76,6 +76,11 @@ def as_iso(moment: str) -> str:
     return f"{moment[:19]}+00:00"
 
 
+def any_time(text: str) -> str:
+    """Return the timestamp of a time in one of the ways that `clf_time`, `iso_time` and `unix_time` read."""
+    return clf_timestamp(text) if "/" in text else iso_time(text) if "-" in text else unix_time(text)
+
+
 def from_nanoseconds(nanoseconds: int) -> str:
     """Return the timestamp of nanoseconds since 1970."""
     if not 0 <= nanoseconds // 10**9 <= _LAST_SECOND:

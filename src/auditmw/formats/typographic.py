@@ -11,7 +11,8 @@ from typing import Any
 
 from auditmw.formats import times
 from auditmw.formats.line import Event
-from auditmw.formats.nginx import HEAD_VARIABLES, NginxFormat
+from auditmw.formats.nginx import NginxFormat
+from auditmw.formats.nginx_descriptions import HEAD_VARIABLES
 from auditmw.formats.template import FLAGS
 
 # The extended format as printed at https://techonometrics.com, and as nginx joins it.
@@ -57,9 +58,6 @@ class TypographicFormat(NginxFormat):
         if match is None:
             self.refuse(text)
         *values, tail = (value.strip() for value in match.groups())
-        head = {
-            variable: "-" if value in ("—", "–") else value
-            for variable, value in zip(HEAD_VARIABLES, values, strict=True)
-        }
-        labelled = {label: value.strip() for label, value in _LABELLED.findall(tail)}
-        return self.labelled(head, labelled, length)
+        values = ["-" if value in ("—", "–") else value for value in values]
+        labelled = [(label, value.strip()) for label, value in _LABELLED.findall(tail)]
+        return self.labelled(zip(HEAD_VARIABLES, values, strict=True), labelled, length)

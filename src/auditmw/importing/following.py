@@ -28,13 +28,13 @@ _BLOCK_BYTES = 1024 * 1024
 class FollowedFile:
     """Follows the file, or the files one after another, that stand under one path.
 
-    `report`: what came of all of them; its `problem` says why there is nothing to follow for now.
+    `report`: what came of all of them; its `name` is the path, its `problem` why there is nothing to follow for now.
     """
 
-    def __init__(self, desk: Desk, path: Path, choose: Choose, report: Report) -> None:
+    def __init__(self, desk: Desk, choose: Choose, report: Report) -> None:
         self.report = report
         self._desk = desk
-        self._path = path
+        self._path = Path(report.name)
         self._choose = choose
         self._parser: bytes | None = None  # as it was chosen for the first of them
         self._files: list[_GrowingFile] = []  # the last one has the name

@@ -104,6 +104,7 @@ class Importer:
         while (block := reader.read()) != b"":
             if block is None:
                 intake.flush()
+                self.desk.workers.drain()
             else:
                 intake.feed(block)
             self._on_progress(intake.report, reader.source.position_bytes)

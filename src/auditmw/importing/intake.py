@@ -161,6 +161,7 @@ class Intake:
     def _is_complete(self, rest: bytes) -> bool:
         parser: LineFormat = pickle.loads(pickle.dumps(self._parser))  # noqa: S301 - our own
         try:
-            return parser.parse(rest) is not None
+            event = parser.parse(rest)
         except LineError:
             return False
+        return event is not None and "truncated" not in event.get("meta", {})  # one that ends within its last value

@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 
 from auditmw.event import Event, pointer_to
-from auditmw.redact import REDACTED, Redactor
+from auditmw.redact import Redactor
+from auditmw.shapes import REDACTED
 
 _MOST_REMEMBERED, _LONGEST_REMEMBERED = 16_384, 512  # texts, and characters of one
 _MOST_POINTERS = 64

@@ -13,6 +13,7 @@ import pickle
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
@@ -141,7 +142,9 @@ class Workers:
             return
         # Not fork: it would copy our locks and descriptors, and a child that holds a sibling's pipe outlives us.
         context = multiprocessing.get_context("spawn")
-        # Ctrl-C goes to the whole group, also while a process starts; what it means is for the parent to decide.
+        # Ctrl-C goes to the whole group, also while a process starts; what it means is for the parent to decide. The
+        # tracker, which the first process starts, would unblock the signal again.
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             for _ in range(self._count):

@@ -14,14 +14,13 @@ from auditmw.query.engine import Engine
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question
 from auditmw.query.scope import EVERYTHING, Scope
-from auditmw.query.slices import Slice
+from auditmw.query.slices import TIMELESS, Slice
 
 Order = Literal["newest", "oldest"]
 
 PAGE_LIMIT = 10_000
 _FIRST_ROWS = 20_000
 _MICROSECOND = timedelta(microseconds=1)
-_BEFORE_TIMELESS = Key(None, chr(0x10FFFF), 0)
 
 
 class Entry(NamedTuple):
@@ -181,11 +180,13 @@ class Search(NamedTuple):
         if covered is None:
             return None if self.place is None else to_cursor(self.place)
         moment = covered.since if self.descending else covered.until
-        return to_cursor(Key(moment, "", -1) if moment else _BEFORE_TIMELESS)
+        return to_cursor(Key(moment or datetime.min, "", -1))
 
     def _within(self) -> Slice | None:
-        if self.place is None or self.place.time is None:
+        if self.place is None:
             return None
+        if self.place.time is None:
+            return TIMELESS if self.descending else None
         return Slice(None, _just_after(self.place.time)) if self.descending else Slice(self.place.time, None)
 
     def _sql(self) -> str:

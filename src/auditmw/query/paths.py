@@ -116,7 +116,7 @@ def _walks(unit: str, anchor: Sql, among: Sql, *, backward: bool, collapse: bool
     """
     beyond, order = ("<", "DESC") if backward else (">", "ASC")
     pairs = "list_zip(numbers, list_prepend(origin, numbers), true)"
-    changed = f"list_transform(list_filter({pairs}, lambda at: at[1] IS DISTINCT FROM at[2]), lambda at: at[1])"
+    changed = f"list_transform(list_filter({pairs}, lambda two: two[1] IS DISTINCT FROM two[2]), lambda two: two[1])"
     text = f"""{RANKED},
     names AS MATERIALIZED (SELECT key, {_PAGE} AS page FROM (SELECT DISTINCT {_KEY} AS key FROM ranked)),
     pages AS MATERIALIZED (

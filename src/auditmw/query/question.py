@@ -135,10 +135,13 @@ class Question:
             self._under_way = False
 
     def _slices(self, whole: Slice, first_rows: int | None, oldest_first: bool) -> list[Slice]:
+        bounded = self.covered != Slice(None, None)
+        if whole.timeless:
+            return [] if bounded else [TIMELESS]
         rows = self._asked.slice_rows
         first = max(1, min(rows // 16 if first_rows is None else first_rows, rows))
         timed = slices(self._view.parts, whole, first_rows=first, rows=rows, oldest_first=oldest_first)
-        if self.covered != Slice(None, None) or timed == [self.covered]:
+        if bounded or timed == [self.covered]:
             return timed
         return [TIMELESS, *timed] if oldest_first else [*timed, TIMELESS]
 
@@ -228,10 +231,12 @@ class Question:
 
 
 def _grown(covered: Slice | None, piece: Slice, whole: Slice, oldest_first: bool) -> Slice:
-    """Return what is covered now that one more slice is."""
-    if piece.timeless:  # the oldest
-        return covered or Slice(None, datetime.min)
-    return Slice(whole.since, piece.until) if oldest_first else Slice(piece.since, whole.until)
+    """Return what is covered now that one more slice is; the first of all times stands for events without one."""
+    if piece.timeless:
+        return Slice(None, datetime.min) if covered is None else Slice(None, covered.until)
+    if oldest_first:
+        return Slice(whole.since, piece.until)
+    return Slice(piece.since or datetime.min, whole.until)
 
 
 def _span_of(keys: Iterable[Key]) -> Slice:

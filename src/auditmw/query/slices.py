@@ -20,7 +20,9 @@ class Slice(NamedTuple):
     timeless: bool = False
 
     def cut(self, other: Slice) -> Slice:
-        """Return what is in both."""
+        """Return what is in both; what is timeless stays so."""
+        if other.timeless:
+            return other
         since = [moment for moment in (self.since, other.since) if moment is not None]
         until = [moment for moment in (self.until, other.until) if moment is not None]
         return Slice(max(since, default=None), min(until, default=None))
