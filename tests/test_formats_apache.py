@@ -6,7 +6,7 @@ from datetime import UTC
 
 import apachelogs
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from auditmw.formats.apache import COMBINED, COMMON, VHOST_COMBINED, ApacheFormat, apache_format
@@ -48,6 +48,7 @@ def test_real_lines_say_what_apachelogs_reads_in_them():
         assert event["http"]["request"].get("user_agent") == (None if agent is None else agent.decode())
 
 
+@settings(deadline=None)
 @given(LINES)
 def test_any_line_that_apache_can_write_comes_back_byte_for_byte(check_event, line):
     event = FORMAT.parse(line)
@@ -56,6 +57,7 @@ def test_any_line_that_apache_can_write_comes_back_byte_for_byte(check_event, li
     assert event == FORMAT.parse_any(line)
 
 
+@settings(deadline=None)
 @given(LINES)
 def test_values_have_the_bytes_that_apachelogs_finds(line):
     try:
@@ -71,6 +73,7 @@ def test_values_have_the_bytes_that_apachelogs_finds(line):
             assert request[name].encode() == value
 
 
+@settings(deadline=None)
 @given(MAYBE, MAYBE, CLF_TIMES, STATUSES, st.integers(0, 10**9), VALUES)
 def test_other_formats_of_known_directives_come_back_byte_for_byte(check_event, user, header, at, status, took, cookie):
     parser = apache_format('%v:%p %a %u %t "%m %U%q %H" %>s %O %I %D "%{X-Forwarded-For}i" "%{A}C" "%{X-Userid}o"')

@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditmw.formats.line import FormatError, LineError
@@ -49,6 +49,7 @@ ADVERSARIAL = {
     "JSON without an end": (b'{"a":"', b'\\"', b""),
     "JSON without numbers": (b"{", b'"a":,', b""),
     "deep JSON": (b"", b'{"a":', b""),
+    "deep and whole JSON": (b'{"status":200,"x":' + b"[" * 500 + b'"', b"a", b'"' + b"]" * 500 + b"}"),
     "deep lists": (b"{", b"[", b""),
     "protocols and fields": (b'1 2 3 4 "GET ', b' HTTP/1.1" "x"', b""),
     "protocols and half fields": (b'1 2 3 4 "GET ', b' HTTP/1.1" "', b""),
@@ -114,6 +115,7 @@ SNIPPETS = [
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@settings(deadline=None)
 @given(line=st.binary(max_size=300) | damaged_lines())
 def test_whatever_comes_is_a_valid_event_or_a_line_error(check_event, name, line):
     line = line.replace(b"\n", b"")
@@ -125,6 +127,7 @@ def test_whatever_comes_is_a_valid_event_or_a_line_error(check_event, name, line
 
 # JSON of unknown keys says more than the format, and without quotes or escapes a line may be read in another way.
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"nginx:json", "escape=none", "without quotes"}))
+@settings(deadline=None)
 @given(line=damaged_lines())
 def test_a_rendered_line_says_what_the_line_said(name, line):
     parser = FORMATS[name]
@@ -147,6 +150,7 @@ def test_an_instance_that_was_pickled_reads_the_same(name):
 
 
 @pytest.mark.parametrize("name", ["nginx:combined", "nginx:extended", "nginx:json"])
+@settings(deadline=None)
 @given(lines=st.lists(damaged_lines(), min_size=2, max_size=6))
 def test_what_a_line_says_does_not_depend_on_the_lines_before_it(name, lines):
     parser = format_named(name)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auditmw.cli.nginx_config import render as nginx_config
@@ -126,6 +126,7 @@ def test_two_servers_that_were_tried_are_two_upstreams():
     assert [server["address"] for server in event["upstream"]] == ["127.0.0.1:1", "127.0.0.1:35327"]
 
 
+@settings(deadline=None)
 @given(LINES)
 @example(b'1.1.1.1 - x [01/Jan/2000:00:00:00 +0000] [20/Nov/2026:20:20:11 +0000] "" 400 0 "" ""')
 @example(b'unix: -  [20/Nov/2026:20:20:11 -0330] "GET /a HTTP/0.9" 000 0 "-" "-"')
@@ -135,11 +136,13 @@ def test_any_line_that_nginx_can_write_comes_back_byte_for_byte(check_event, lin
     assert FORMAT.render(event) == line
 
 
+@settings(deadline=None)
 @given(LINES | combined(nginx_default, st.just(b"GET /a?b HTTP/1.1")))
 def test_the_fast_way_reads_a_line_as_the_general_way_does(line):
     assert FORMAT.parse(line) == FORMAT.parse_any(line)
 
 
+@settings(deadline=None)
 @given(LINES, MAYBE, MAYBE, st.sampled_from([b"-", b"MISS", b"HIT", b"STALE", b"BYPASS"]))
 def test_any_extended_line_comes_back_and_a_cache_names_nobody(check_event, line, user, session, cache):
     parser = NginxFormat(f'{EXTENDED} cache="$upstream_cache_status"')
@@ -175,6 +178,7 @@ JSON_FORMAT = NginxFormat(
 )
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries(JSON_VALUES))
 def test_any_json_line_that_nginx_can_write_comes_back_byte_for_byte(check_event, values):
     bare = ("status", "size", "took")
@@ -192,6 +196,7 @@ NAMES = ["remote_addr", "time_iso8601", "msec", "request_method", "request_uri",
 NAMES += ["http_x_a", "sent_http_cache_control", "foo", "ssl_protocol", "upstream_response_time", "bytes_sent"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=8, unique=True), st.data())
 def test_any_log_format_of_quoted_variables_comes_back_byte_for_byte(check_event, names, data):
     shaped = {"time_iso8601": b"2026-11-20T20:20:11+02:00", "msec": b"1795206011.874", "bytes_sent": b"17"}

@@ -6,7 +6,7 @@ import pickle
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auditmw.formats.line import LineError
@@ -97,6 +97,7 @@ FIELDS["request"] = st.sampled_from(["/", "/a b", '/a"b', '/" HTTP/1.1" "0', ""]
 LINES = st.builds(written, st.fixed_dictionaries(FIELDS), rest=ANYTHING, space=SPACES)
 
 
+@settings(deadline=None)
 @given(LINES)
 @example(LINE.decode())
 @example(LINE.decode() + LINE.decode()[60:])
@@ -106,6 +107,7 @@ def test_every_line_that_the_documented_expression_matches_is_split_as_it_does(l
         assert split(line) == dict(zip(NAMES, match.groups(), strict=True))
 
 
+@settings(deadline=None)
 @given(LINES)
 def test_whatever_is_split_is_a_valid_event_and_says_the_same_when_it_is_rendered(check_event, line):
     found = split(line)
@@ -133,6 +135,7 @@ TYPED = {
 }
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries(dict.fromkeys(QUOTED, VALUES) | TYPED),
     st.sampled_from([b"", b' "new" 1', b"\r", b" \xff"]),
@@ -303,6 +306,7 @@ def test_headers_that_cannot_be_decoded_are_kept_as_they_are(check_event, raw):
         assert FORMAT.render(event) == line
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["a", "b", "host", "content-length", "post_request_body"]), st.text(max_size=9)))
 def test_headers_come_back_in_their_order_as_reblaze_writes_them(headers):
     raw = json.dumps(headers, ensure_ascii=False, separators=(",", ":")).replace("/", "\\/").encode()

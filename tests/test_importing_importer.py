@@ -395,6 +395,22 @@ def test_when_the_disk_is_full_what_was_written_stays_and_the_next_run_goes_on(d
     assert paths(directory) == ALL
 
 
+@pytest.mark.parametrize("failing", [0, 2, 4, 5])
+def test_whatever_chunk_cannot_be_written_the_report_tells_of_all_others(directory, file, failing):
+    """A chunk of every process may fail, and be the last one to end."""
+    os.makedirs(directory / "journal")
+    names = [work.chunk.span.writer for work in works(file, directory)]
+    (directory / "journal" / f"{names[failing]}.000001.jsonl").mkdir()  # a rename to a directory fails
+    report = Report(str(file))
+    with (
+        Importer(Setup(str(directory)), recorded=set, count=2, chunk_bytes=48) as importer,
+        open_input(str(file)) as source,
+        pytest.raises(IsADirectoryError),
+    ):
+        importer.run(source, lambda name, lines: Plain(), report)
+    assert report.imported == len(paths(directory))
+
+
 # --- processes
 
 
@@ -403,6 +419,7 @@ def works(file, directory, count=6):
     cutter = Cutter(Ledger(), chunk_bytes=48)
     chunks = [*cutter.feed(file.read_bytes()), *cutter.flush()]
     assert all(isinstance(chunk, Chunk) for chunk in chunks)
+    assert len(chunks) >= count
     return [Work(chunk, pickle.dumps(Plain()), Origin("access.log", "0" * 16)) for chunk in chunks[:count]]
 
 

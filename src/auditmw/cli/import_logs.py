@@ -269,6 +269,7 @@ class _Import:
             for file in files:
                 file.settle()
         finally:
+            importer.desk.workers.give_up()
             for file in files:
                 file.close()
 

@@ -33,7 +33,7 @@ _FAMILIES = {
     escape: Family(dialect, "end", HEAD if escape == "default" else (), size=r"0|[1-9]\d{0,14}", time="time_local")
     for escape, dialect in _DIALECTS.items()
 }
-_MOST_OTHERS = 8  # formats that are learnt from lines with other labels
+_MOST_OTHERS = 8
 
 
 class NginxFormat(TextFormat):
@@ -54,7 +54,7 @@ class NginxFormat(TextFormat):
         super().__init__(name or f"nginx:{_kind(log_format, escape)}", parts, _FAMILIES[escape])
         befores = pairwise(literals_merged(parts))
         self._called = {label_in(a): b.variable.name for a, b in befores if isinstance(a, str) and isinstance(b, Slot)}
-        self._others: list[NginxFormat] = []
+        self._others: dict[str, NginxFormat] = {}  # descriptions of lines that had other labels
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made of: regular expressions are compiled anew."""
@@ -62,36 +62,33 @@ class NginxFormat(TextFormat):
 
     def parse_other(self, text: str, length: int) -> Event:
         """Return the event of a line that has other labels than the description. Raises LineError."""
-        for other in self._others:
-            event = other.read(text, length)
-            if event is not None:
-                return event
-        return self._learn(text, length) or self._read_by_labels(text, length) or self.refuse(text)
-
-    def _learn(self, text: str, length: int) -> Event | None:
-        """Return the event of a line by a description of it, which is kept for the lines that follow."""
-        is_json = self.escape == "json" and text.startswith("{")
-        if len(self._others) >= _MOST_OTHERS or not (is_json or self.fast):
-            return None
-        described = template_of(text, self._called) if is_json else description_of(text, self._called)
-        if described is None:
-            return None
-        other = NginxFormat(described, self.name, self.escape, self.decode_userid)
-        event = other.read(text, length)
-        if event is not None:
-            self._others.append(other)
-            self.fast += other.fast
-        return event
-
-    def _read_by_labels(self, text: str, length: int) -> Event | None:
-        if self.escape == "json" and text.startswith("{"):
+        if self.escape == "json":
             members = json_members(text)
-            return None if members is None else self.labelled((), members.items(), length, _FROM_JSON)
+            if members is None:
+                return self.refuse(text)
+            return self._read_by_another(text, length) or self.labelled((), members.items(), length, _FROM_JSON)
         match = match_head(text) if self.fast else None
         tail = None if match is None else labels_in(text[match.end() :])
         if match is None or tail is None:
+            return self.refuse(text)
+        head = zip(HEAD_VARIABLES, match.groups(), strict=True)
+        return self._read_by_another(text, length) or self.labelled(head, tail, length)
+
+    def _read_by_another(self, text: str, length: int) -> Event | None:
+        """Return the event of a line by a description of it or of one before it, which is only the faster way."""
+        for other in self._others.values():
+            event = other.read(text, length)
+            if event is not None:
+                return event
+        if len(self._others) >= _MOST_OTHERS:
             return None
-        return self.labelled(zip(HEAD_VARIABLES, match.groups(), strict=True), tail, length)
+        described = (template_of if self.escape == "json" else description_of)(text, self._called)
+        if described is None or described in self._others:
+            return None
+        other = NginxFormat(described, self.name, self.escape, self.decode_userid)
+        self._others[described] = other
+        self.fast += other.fast
+        return other.read(text, length)
 
     def labelled(
         self,

@@ -108,21 +108,17 @@ def json_members(text: str) -> dict[str, str] | None:
     nginx writes nothing at all for a variable without a value, also where a number should be.
     """
     try:
-        found = _json(text)
-    except ValueError:
-        try:
-            found = _json(_ABSENT_NUMBER.sub(lambda match: match[1] or ":null", text))
-        except (ValueError, RecursionError):
-            return None
+        found = _json(text) or _json(_ABSENT_NUMBER.sub(lambda match: match[1] or ":null", text))
+        return {key: _plain(value) for key, value in found.items()} if isinstance(found, dict) else None
     except RecursionError:
         return None
-    if not isinstance(found, dict):
-        return None
-    return {key: _plain(value) for key, value in found.items()}
 
 
 def _json(text: str) -> Any:
-    return json.loads(text, parse_float=Number, parse_int=Number, parse_constant=str, strict=False)
+    try:
+        return json.loads(text, parse_float=Number, parse_int=Number, parse_constant=str, strict=False)
+    except ValueError:
+        return None
 
 
 def _plain(value: Any) -> str:

@@ -89,7 +89,7 @@ class Importer:
                 self.desk.workers.give_up()
                 raise
             finally:
-                intake.settle()
+                intake.unlock()
         if reader.damage is not None:
             report.problem = str(reader.damage)
 
@@ -100,16 +100,20 @@ class Importer:
                 intake.begin()
 
     def _take_all(self, intake: Intake, reader: Reader, head: bytes) -> None:
-        intake.feed(head)
-        while (block := reader.read()) != b"":
-            if block is None:
-                intake.flush()
-                self.desk.workers.drain()
-            else:
-                intake.feed(block)
-            self._on_progress(intake.report, reader.source.position_bytes)
-        last_line: LastLine = "try" if reader.source.may_grow else "take"
-        intake.finish("leave" if reader.damage else last_line)
+        """Take the input to its end, or to Ctrl-C, and have all of it written."""
+        try:
+            intake.feed(head)
+            while (block := reader.read()) != b"":
+                if block is None:
+                    intake.flush()
+                    self.desk.workers.drain()
+                else:
+                    intake.feed(block)
+                self._on_progress(intake.report, reader.source.position_bytes)
+            last_line: LastLine = "try" if reader.source.may_grow else "take"
+            intake.finish("leave" if reader.damage else last_line)
+        finally:
+            self.desk.workers.drain()
 
 
 class Reader:

@@ -114,6 +114,10 @@ class Intake:
     def settle(self) -> None:
         """Wait until everything is written, and unlock the input."""
         self._desk.workers.drain()
+        self.unlock()
+
+    def unlock(self) -> None:
+        """Let others import the same input."""
         self._desk.locks.release(self._anchor)
         self.begun = False
 

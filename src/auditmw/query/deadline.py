@@ -67,7 +67,7 @@ class Deadline:
                 while not over.is_set():
                     if self.passed:
                         interrupt()
-                    self._changed.wait(max(self._left_seconds(), _AGAIN_SECONDS))
+                    self._changed.wait(_AGAIN_SECONDS if self.passed else self._left_seconds())
 
         watcher = threading.Thread(target=watch, name="auditmw-query-deadline", daemon=True)
         watcher.start()

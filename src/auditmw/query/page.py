@@ -187,7 +187,10 @@ class Search(NamedTuple):
             return None
         if self.place.time is None:
             return TIMELESS if self.descending else None
-        return Slice(None, _just_after(self.place.time)) if self.descending else Slice(self.place.time, None)
+        if not self.descending:
+            return Slice(self.place.time, None)
+        at_the_same_time = self.place.writer != "" and self.place.time < datetime.max
+        return Slice(None, self.place.time + _MICROSECOND if at_the_same_time else self.place.time)
 
     def _sql(self) -> str:
         way, than = ("DESC", "<") if self.descending else ("ASC NULLS FIRST", ">")
@@ -206,7 +209,3 @@ class Search(NamedTuple):
         if self.place is not None and self.place.time is not None:
             place["time"] = self.place.time
         return {**place, **self.parameters, "limit": self.limit + 1}
-
-
-def _just_after(moment: datetime) -> datetime:
-    return moment + _MICROSECOND if moment < datetime.max else moment
