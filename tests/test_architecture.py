@@ -47,7 +47,8 @@ def row(ours: str = "", others: str = "") -> Row:
 COMPUTED = "<computed>"  # only the command line may: it loads the application that it is told to check
 FIVE = "event trace peer identity redact"
 PUBLIC_API = "auditmw"
-EXTRAS = ("contrib", "cli", "testing", "archive", "query", "formats", "importing")  # these bring dependencies of their own
+# These bring dependencies of their own.
+EXTRAS = ("contrib", "cli", "testing", "archive", "query", "formats", "importing")
 # A package's row is that of all its modules; a module's own row goes before its package's.
 TABLE = {
     "forks": row(),

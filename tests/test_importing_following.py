@@ -123,6 +123,7 @@ def test_after_a_rename_both_files_are_followed_until_the_old_one_is_still(follo
         log_file.write(numbers(3))
     assert following.settled() == [1, 2, 3]
     following.append(10)
+    following.poll()
     with old.open("ab") as log_file:
         log_file.write(numbers(4))
     assert sorted(following.settled()) == [1, 2, 3, 4, 10]

@@ -362,6 +362,13 @@ def test_of_a_truncated_file_what_is_there_is_imported_and_the_rest_told(directo
     assert counts(run(directory, file)[0]) == (2999 - report.imported, report.imported, 0, 0)
 
 
+def test_what_a_killed_import_left_behind_is_removed(directory, file):
+    (directory / "journal").mkdir(parents=True)
+    (directory / "journal" / ".123.abc.unfinished").write_bytes(b"half of a chunk")
+    run(directory, file)
+    assert not [name for name in os.listdir(directory / "journal") if name.startswith(".")]
+
+
 def test_a_directory_that_cannot_be_made_is_an_error_before_anything_is_read(tmp_path, file):
     (tmp_path / "audit").write_text("a file")
     with pytest.raises(NotADirectoryError):

@@ -1,6 +1,7 @@
 """Funnels: who came how far, exactly."""
 
 import json
+import random
 import re
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from auditmw.query.language import parse
 from auditmw.query.scope import Scope
 from journey_table import (
     BEGINNING,
+    PATHS,
     JourneyEngine,
     happening,
     in_order,
@@ -78,7 +80,29 @@ def listed(engine, definition, **which):
             return found
 
 
-@settings(max_examples=80, deadline=None)
+def crowd(seed, sessions=300):
+    """Short journeys of many sessions, each with few pages at few moments, and a funnel to send them through."""
+    chance = random.Random(seed)
+    steps = [chance.choice(STEPS[:4]) for _ in range(chance.randint(2, 5))]
+    window = timedelta(minutes=chance.randint(1, 6)) if chance.random() < 0.8 else None
+    happenings = [
+        happening(
+            chance.randint(0, 9), chance.choice(PATHS[:3]), session=f"s{number}", writer=chance.choice("ab"), seq=seq
+        )
+        for number in range(sessions)
+        for seq in chance.sample(range(100), chance.randint(1, 9))
+    ]
+    return happenings, FunnelDefinition(steps, strict=chance.random() < 0.3, window=window)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_session_of_a_crowd_has_the_attempt_that_the_slow_way_finds(seed):
+    happenings, definition = crowd(seed)
+    page = funnel_units(ENGINE.hold(happenings), definition, step=1, limit=1000)
+    assert {one.unit: list(one.times) for one in page.attempts} == expected_attempts(happenings, definition)
+
+
+@settings(max_examples=50, deadline=None)
 @given(random_happenings(), DEFINITIONS)
 def test_a_funnel_is_what_the_slow_way_counts(happenings, definition):
     attempts = expected_attempts(happenings, definition)

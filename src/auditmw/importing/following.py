@@ -54,7 +54,7 @@ class FollowedFile:
             if file.intake and file.intake.begun and now - file.begun_at >= SETTLE_SECONDS:
                 file.intake.flush()
                 file.intake.settle()
-            if file is not self._files[-1] and True:
+            if file is not self._files[-1] and now - file.grew_at > LINGER_SECONDS:
                 self._end(file, "try")
                 self._files.remove(file)
                 os.close(file.fd)

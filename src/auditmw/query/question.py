@@ -155,23 +155,30 @@ class Question:
         Where `each` looks for few events in many, asking for their bodies afterwards reads much less of the files. When
         the limit comes, the slice that `each` gave last counts as not looked at.
         """
-        timed = [key for key in keys if key.time is not None]
-        timeless = [key for key in keys if key.time is None]
-        found = self._bodies_in(_span_of(timed), timed, "time, writer, seq")
-        found += self._bodies_in(TIMELESS, timeless, "writer, seq")
-        if self.ended:
-            self.covered = self._covered_before
-            return None
-        return {Key(*key): body for *key, body in found}
+        wanted, found = set(keys), dict[Key, str]()
+        timeless = {key for key in wanted if key.time is None}
+        for some in (wanted - timeless, timeless):
+            rows = self._bodies_of(some) if some else []
+            if rows is None:
+                self.covered = self._covered_before
+                return None
+            found |= {key: body for *values, body in rows if (key := Key(*values)) in wanted}
+        return found
 
-    def _bodies_in(self, piece: Slice, keys: Sequence[Key], by: str) -> list[Row]:
-        if not keys:
-            return []
-        times, writers, numbers = zip(*keys, strict=True)
-        sql = f"""WITH keys AS (SELECT unnest($times) AS time, unnest($writers) AS writer, unnest($numbers) AS seq)
-            SELECT time, writer, seq, body FROM {relation.source(self._view, piece)}
-            SEMI JOIN keys USING ({by})"""  # noqa: S608 -- no value stands in it
-        return self._run(sql, {"times": times, "writers": writers, "numbers": numbers}) or []
+    def _bodies_of(self, keys: Iterable[Key]) -> list[Row] | None:
+        """Return key and body of these events, and of some others: all have a time, or none has.
+
+        Constants in IN tell which row groups to read, and that before bodies are put together; a join does not.
+        """
+        times = sorted({key.time for key in keys if key.time is not None})
+        piece = Slice(times[0], times[-1] + _MICROSECOND) if times else TIMELESS
+        bound: dict[str, object] = {f"time_{number}": time for number, time in enumerate(times)}
+        conditions = [f"time IN ({', '.join(f'${name}' for name in bound)})"] if times else []
+        numbers = {f"seq_{number}": seq for number, seq in enumerate({key.seq for key in keys})}
+        conditions.append(f"seq IN ({', '.join(f'${name}' for name in numbers)})")
+        source = relation.source(self._view, piece)
+        sql = f"SELECT time, writer, seq, body FROM {source} WHERE {' AND '.join(conditions)}"  # noqa: S608
+        return self._run(sql, bound | numbers)
 
     def span(self) -> tuple[datetime, datetime] | None:
         """Return from when on and before when the scope's events are, matching or not; None when there are none.
@@ -237,11 +244,6 @@ def _grown(covered: Slice | None, piece: Slice, whole: Slice, oldest_first: bool
     if oldest_first:
         return Slice(whole.since, piece.until)
     return Slice(piece.since or datetime.min, whole.until)
-
-
-def _span_of(keys: Iterable[Key]) -> Slice:
-    times = [key.time for key in keys if key.time is not None]
-    return Slice(min(times), max(times) + _MICROSECOND) if times else TIMELESS
 
 
 def _aware(moment: datetime | None) -> datetime | None:
