@@ -1,6 +1,6 @@
 """Cuts an archive step off at its k-th call to the operating system: as a program, by killing itself; or with an error.
 
-    python archive_crashes.py DIRECTORY SCENARIO   makes DIRECTORY/1, /2, ... : the scenario, killed at call 1, 2, ...
+python archive_crashes.py DIRECTORY SCENARIO   makes DIRECTORY/1, /2, ... : the scenario, killed at call 1, 2, ...
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from archive_events import DAY, NO_GRACE, archived, body, pending, write_file
-
 from auditmw.archive.archiver import archive
 from auditmw.archive.retention import prune
 
 CALLS = ("open", "replace", "rename", "unlink", "mkdir", "rmdir", "fsync", "chmod")
-"""What changes files, or makes a change durable. (DuckDB writes a Parquet file by itself; it is nothing until renamed.)"""
+"""What changes files, or makes a change durable. (What DuckDB writes by itself is nothing until it is renamed.)"""
 
 
 @contextmanager
@@ -92,6 +91,7 @@ def pruning(directory: Path) -> Callable[[], object]:
 
 SCENARIOS = {made.__name__: made for made in (archiving, merging, sweeping, pruning)}
 LIMIT = 500
+
 
 def main() -> None:
     """Run the scenario again and again, each time in a process that is killed at the next call."""

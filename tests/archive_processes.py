@@ -2,7 +2,7 @@
 
 python archive_processes.py write DIRECTORY EVENTS     appends events, some after their intents, as fast as one may
 python archive_processes.py archive DIRECTORY          archives again and again, until it is killed
-python archive_processes.py read DIRECTORY STOP        checks every view against all before, until the file STOP is there
+python archive_processes.py read DIRECTORY STOP        checks every view against all before, until STOP exists
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import duckdb
-from archive_events import body, pending
 
+from archive_events import body, pending
 from auditmw.archive.archiver import archive
 from auditmw.archive.error import ExpiredError
 from auditmw.archive.snapshot import Snapshot

@@ -128,6 +128,7 @@ class TableSnapshot:
     def __init__(self, rows: list[Row], part_rows: int, live: int) -> None:
         self.connection = duckdb.connect(config={"threads": 1})
         self.missing: tuple[Any, ...] = ()
+        self.live = min(live, len(rows))
         self.on_view = lambda view: None
         self.on_relation = lambda: None
         columns = ", ".join(f'"{name}" {kind}' for name, kind in TYPES.items())
@@ -161,6 +162,7 @@ class TableView:
     def __init__(self, table: TableSnapshot) -> None:
         self.connection = table.connection.cursor()
         self.parts = table.parts
+        self.live = table.live
         self.missing = table.missing
         self.damaged: list[Any] = []
         self.on_relation = table.on_relation

@@ -6,9 +6,12 @@ import contextlib
 import json
 import os
 from datetime import datetime, timedelta
-from pathlib import Path
 
+import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from archive_events import (
     DAY,
     archived,
@@ -21,10 +24,9 @@ from archive_events import (
     seen,
     write_file,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
+from auditmw.archive import archiving
 from auditmw.archive.archiver import archive
+from auditmw.archive.error import ArchiveError
 from auditmw.archive.manifest import archived_writers
 from auditmw.archive.snapshot import Snapshot
 from auditmw.journal import Journal, seal
@@ -89,7 +91,7 @@ def test_events_go_to_the_day_that_they_tell_and_those_without_a_time_are_kept(t
         pytest.param([b'{"n":"\xff"}', b'{"n":2}'], [2], id="no UTF-8"),
         pytest.param([b'{"n":"\x1f"}', b'{"n":2}'], [2], id="a separator"),
         pytest.param([b'{"n":"\x00"}', b'{"n":2}'], [2], id="a NUL"),
-        pytest.param([b"[{\"n\":1}", b"\"n\":1}", b"xx}"], [], id="no object"),
+        pytest.param([b'[{"n":1}', b'"n":1}', b"xx}"], [], id="no object"),
         pytest.param([b'\xef\xbb\xbf{"n":1}', b'{"n":2}'], [2], id="a byte order mark"),
         pytest.param([b'{"n":"\\ud800"}', b'{"n":2}'], [2], id="half of a surrogate pair"),
         pytest.param([b'{"n":' + b"[" * 100_000 + b"}", b'{"n":2}'], [2], id="unclosed and deep"),
@@ -122,7 +124,9 @@ def test_a_sealed_line_that_is_no_json_goes_to_quarantine_and_blocks_nothing(tmp
         pytest.param('{"actor":{"id":"ééééé"},"n":"ééééé\U0001f600"}'.encode(), id="beyond ASCII"),
         pytest.param(b'{"trace":{"trace_id":"aaaaaaa"},"n":"aaaaaaaaaaaaaaaaaaaaaaaa"}', id="a value that overlaps"),
         pytest.param(b'{"id":"1234567","session":{"id":"1234567"},"url":{"path":"1234567"}}', id="equal values"),
-        pytest.param(b'{"duration_ns":12,"http":{"request":{"body_size":1},"response":{"body_size":12}}}', id="numbers"),
+        pytest.param(
+            b'{"duration_ns":12,"http":{"request":{"body_size":1},"response":{"body_size":12}}}', id="numbers"
+        ),
         pytest.param(b'{"id":{"a":"1234567"},"trace":5,"http":[1],"n":["1234567"]}', id="other shapes"),
     ],
 )
@@ -156,8 +160,10 @@ events = st.fixed_dictionaries({"n": leaves}, optional=known)
 @given(st.lists(st.tuples(events, st.sampled_from([None, 1]), st.booleans()), min_size=1, max_size=20))
 def test_every_line_comes_back_to_the_byte(tmp_path_factory, made):
     directory = tmp_path_factory.mktemp("audit")
-    bodies = [json.dumps(event, indent=indent, ensure_ascii=plain).replace("\n", "\r").encode("utf-8", "replace")
-              for event, indent, plain in made]
+    bodies = [
+        json.dumps(event, indent=indent, ensure_ascii=plain).replace("\n", "\r").encode("utf-8", "replace")
+        for event, indent, plain in made
+    ]
     write_file(directory, "a", 1, bodies)
     archived(directory)
     assert_once(seen(directory), numbered("a", bodies))
@@ -233,6 +239,30 @@ def test_a_file_larger_than_a_batch_goes_in_pieces(tmp_path):
     assert_once(seen(tmp_path), numbered("a", bodies))
 
 
+def test_less_goes_at_a_time_when_the_memory_does_not_suffice(tmp_path, monkeypatch):
+    bodies = [body(n, message="x" * 1000) for n in range(100)]
+    for n in range(10):
+        write_file(tmp_path, "a", n + 1, bodies[n * 10 : n * 10 + 10], seq=n * 10 + 1)
+    loaded, load = [], archiving.load
+
+    def short_of_memory(connection, target, pieces, **options):
+        size = sum(piece.bytes for piece in pieces)
+        if size > 30_000:
+            raise duckdb.OutOfMemoryException("Out of Memory Error")
+        loaded.append(size)
+        return load(connection, target, pieces, **options)
+
+    monkeypatch.setattr(archiving, "load", short_of_memory)
+    monkeypatch.setattr(archiving, "_LEAST_BATCH_BYTES", 10_000)
+    assert archived(tmp_path, batch_bytes=100_000).rows == 100
+    assert len(loaded) > 1
+    assert_once(seen(tmp_path), numbered("a", bodies))
+    write_file(tmp_path, "b", 1, [body(1, message="x" * 40_000)])
+    with pytest.raises(ArchiveError, match="Out of Memory"):
+        archived(tmp_path, batch_bytes=100_000)
+    assert len(seen(tmp_path)) == 101
+
+
 def test_a_large_file_of_which_only_a_piece_is_archived_yet_is_seen_once(tmp_path):
     bodies = [body(n, message="x" * 1000) for n in range(50)]
     write_file(tmp_path, "a", 1, bodies)
@@ -263,7 +293,7 @@ def test_files_with_other_names_are_no_journal_files_and_stay(tmp_path):
 def test_names_that_look_like_patterns_are_just_names(tmp_path):
     directory = tmp_path / "a[b]*" / "day=1" / "it's"
     for writer in ("x[1]", "x1", "y*", "q'uote"):
-        write_file(directory, writer, 1, [body(1), b"{\"bad\":}"])
+        write_file(directory, writer, 1, [body(1), b'{"bad":}'])
     archived(directory)
     assert sorted(seen(directory)) == sorted((writer, 1, body(1)) for writer in ("x[1]", "x1", "y*", "q'uote"))
 
@@ -282,7 +312,7 @@ def test_a_journal_file_that_comes_back_from_a_backup_counts_once(tmp_path):
 
 def test_the_writers_that_were_archived_are_known_without_duckdb(tmp_path):
     assert archived_writers(tmp_path) == frozenset()
-    write_file(tmp_path, "import-00-ff-0-9", 1, [b"{\"bad\":}"])
+    write_file(tmp_path, "import-00-ff-0-9", 1, [b'{"bad":}'])
     write_file(tmp_path, "b", 1, [body(1)])
     archived(tmp_path)
     archived(tmp_path)
@@ -308,15 +338,14 @@ def test_a_snapshot_that_is_kept_sees_what_comes_and_nothing_twice(tmp_path):
 
 def test_a_view_stays_as_it_is_while_others_go_on(tmp_path):
     write_file(tmp_path, "a", 1, [body(1)])
-    with Snapshot(tmp_path, archive_bytes=None, threads=1) as snapshot:
-        with snapshot.view() as old:
-            write_file(tmp_path, "a", 2, [body(2)], seq=2)
-            archive(tmp_path, now=lambda: DAY)
-            with snapshot.view() as new:
-                count = f"SELECT count(*) FROM {new.relation()}"
-                assert new.connection.execute(count).fetchall() == [(2,)]
-            for _ in range(2):
-                assert old.connection.execute(f"SELECT count(*) FROM {old.relation()}").fetchall() == [(1,)]
+    with Snapshot(tmp_path, archive_bytes=None, threads=1) as snapshot, snapshot.view() as old:
+        write_file(tmp_path, "a", 2, [body(2)], seq=2)
+        archive(tmp_path, now=lambda: DAY)
+        with snapshot.view() as new:
+            count = f"SELECT count(*) FROM {new.relation()}"
+            assert new.connection.execute(count).fetchall() == [(2,)]
+        for _ in range(2):
+            assert old.connection.execute(f"SELECT count(*) FROM {old.relation()}").fetchall() == [(1,)]
 
 
 def test_slices_of_a_view_have_each_event_once(tmp_path):
@@ -329,7 +358,9 @@ def test_slices_of_a_view_have_each_event_once(tmp_path):
         counts = [view.connection.execute(f"SELECT count(*) FROM {each}").fetchall()[0][0] for each in slices]
         assert counts == [10, 10, 10, 5]
         assert [part.first for part in view.parts] == [datetime(2026, 11, 20 + day) for day in (2, 1, 0)]
-        assert view.connection.execute(f"SELECT count(*) FROM {view.relation(parts=[], live=False)}").fetchall() == [(0,)]
+        assert view.connection.execute(f"SELECT count(*) FROM {view.relation(parts=[], live=False)}").fetchall() == [
+            (0,)
+        ]
 
 
 def test_a_reader_archives_when_there_is_much_that_is_closed(tmp_path):
@@ -378,9 +409,10 @@ def test_two_at_a_time_do_not_archive(tmp_path):
 
 
 def test_the_columns_are_the_same_live_and_archived(tmp_path):
-    sample = Path(__file__).parent.parent / "docs"
-    assert sample.exists()
-    fields = {"http": {"request": {"user_agent": "Googlebot/2.1"}, "response": {"status_code": 404}}, "data": {"a": ["b", 1]}}
+    fields = {
+        "http": {"request": {"user_agent": "Googlebot/2.1"}, "response": {"status_code": 404}},
+        "data": {"a": ["b", 1]},
+    }
     write_file(tmp_path, "a", 1, [body(1, **fields)])
     names = ("time", "status", "agent", "bot", "text", "data", "state", "level")
     live = {name: column(tmp_path, name) for name in names}

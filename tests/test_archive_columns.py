@@ -7,8 +7,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from archive_events import archived, column, parquet, write_file
 
+from archive_events import archived, column, parquet, write_file
 from auditmw.archive import COLUMNS, NAMES
 from auditmw.archive.packing import MARKS, unpack
 
@@ -86,7 +86,9 @@ def test_every_field_of_the_schema_is_in_a_column_or_in_text_or_left_out_by_name
     [
         pytest.param({}, None, id="nothing"),
         pytest.param({"data": {"key": None, "b": True}}, None, id="neither text nor number"),
-        pytest.param({"data": {"a": 1, "b": {"c": [2.5, 12345678901234567890.0]}}}, "1|2.5|1.2345678901234567e+19", id="numbers"),
+        pytest.param(
+            {"data": {"a": 1, "b": {"c": [2.5, 12345678901234567890.0]}}}, "1|2.5|1.2345678901234567e+19", id="numbers"
+        ),
         pytest.param({"data": {"a": 'x"y\\z\n\u00e9\u2028'}}, 'x"y\\z\n\u00e9\u2028', id="escapes"),
         pytest.param({"data": {'k":"': ":", '":': "]"}}, ":|]", id="colons and quotes in keys"),
         pytest.param({"data": {"": ""}, "filter": {"terms": ["a", "b"]}}, "a|b", id="an empty value"),

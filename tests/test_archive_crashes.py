@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import archive_crashes
 import pytest
+
+import archive_crashes
 from archive_crashes import SCENARIOS, cut_off, raise_error
 from archive_events import archived, journal, parquet, seen
-
 from auditmw.archive.error import ArchiveError
 
 

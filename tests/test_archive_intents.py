@@ -1,4 +1,4 @@
-"""Intent records: a request is one event, wherever its pending and its final line stand, and when its process died too."""
+"""Intents: a request is one event, wherever its pending and its final line stand, and when its process died too."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import duckdb
 import pytest
-from archive_events import archived, body, column, journal, parquet, pending, seen, write_file
 
+from archive_events import archived, body, column, journal, parquet, pending, seen, write_file
 from auditmw.archive.snapshot import Snapshot
 from auditmw.journal import Journal
 
@@ -113,7 +113,6 @@ def test_a_snapshot_that_is_kept_sees_what_becomes_of_a_request(tmp_path):
 def test_the_same_id_of_another_writer_is_another_request(tmp_path):
     write_file(tmp_path, "a", 1, [pending(1)])
     write_file(tmp_path, "b", 1, [body(1)])
-    assert sorted(map(str, outcomes(tmp_path).values())) != []
     assert len(seen(tmp_path)) == 2
     archived(tmp_path)
     assert len(seen(tmp_path)) == 2

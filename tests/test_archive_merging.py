@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 import duckdb
 import pytest
-from archive_events import DAY, archived, assert_once, body, numbered, parquet, seen, write_file
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archive_events import DAY, archived, assert_once, body, numbered, parquet, seen, write_file
 from auditmw.archive.manifest import Part
 from auditmw.archive.merging import plan
 
@@ -33,7 +33,9 @@ def sizes(group):
         pytest.param((5, 5), True, [5, 5], id="two of a day that is over"),
         pytest.param((5, 5, 5), False, [], id="three of today"),
         pytest.param((5, 5, 5, 5), False, [5, 5, 5, 5], id="four of today"),
-        pytest.param((9, 5, 20, 5, 5, 5), False, [5, 5, 5, 5, 9, 20], id="with larger ones that are no larger together"),
+        pytest.param(
+            (9, 5, 20, 5, 5, 5), False, [5, 5, 5, 5, 9, 20], id="with larger ones that are no larger together"
+        ),
         pytest.param((1, 1, 1, 100), True, [1, 1, 1], id="without one that is much larger"),
         pytest.param((1, 100, 100), True, [100, 100], id="without one that is much smaller"),
         pytest.param((40, 40), True, [], id="not beyond the target"),

@@ -9,12 +9,12 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from archive_crashes import cut_off, raise_error
-from archive_events import DAY, archived, body, pending
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
+from archive_crashes import cut_off, raise_error
+from archive_events import DAY, archived, body, pending
 from auditmw.archive.error import ArchiveError
 from auditmw.archive.snapshot import Snapshot
 from auditmw.journal import Journal

@@ -7,8 +7,8 @@ import threading
 from datetime import datetime, timedelta
 
 import pytest
-from archive_events import DAY, NO_GRACE, archived, body, journal, parquet, seen, write_file
 
+from archive_events import DAY, NO_GRACE, archived, body, journal, parquet, seen, write_file
 from auditmw.archive import Retention, get_retention, prune, set_retention
 from auditmw.archive.error import ArchiveError
 from auditmw.archive.layout import Layout
@@ -145,6 +145,22 @@ def test_settings_that_are_damaged_are_told(tmp_path):
     (tmp_path / "archive" / "retention.json").write_text("{}")
     with pytest.raises(ArchiveError, match="set the retention anew"):
         get_retention(tmp_path)
+
+
+def test_what_is_missing_is_forgotten_when_it_would_be_pruned(tmp_path):
+    ten_days(tmp_path)
+    (tmp_path / "archive" / parquet(tmp_path)[0]).unlink()
+    archived(tmp_path, now=lambda: LATER)
+
+    def missing():
+        with Snapshot(tmp_path, archive_bytes=None, threads=1) as snapshot, snapshot.view() as view:
+            return [each.rows for each in view.missing]
+
+    assert missing() == [10]
+    pruned(tmp_path, max_bytes=10**9)
+    assert missing() == [10]
+    pruned(tmp_path, older_than=timedelta(days=5))
+    assert missing() == []
 
 
 def test_pruning_waits_for_a_step_to_end(tmp_path):

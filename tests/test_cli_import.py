@@ -1,6 +1,7 @@
 """`auditmw import`: what goes in comes out, once, and what cannot go in is told."""
 
 import gzip
+import hashlib
 import json
 import os
 import pty
@@ -10,7 +11,10 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 
 import orjson
 import pytest
@@ -168,6 +172,16 @@ def test_lines_of_a_pipe_are_written_before_it_ends(directory):
     assert stored_paths(directory) == PATHS[1:4]
 
 
+def test_a_named_pipe_is_opened_once_and_read_to_its_end(directory, file, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(file.read_bytes(),))
+    writer.start()
+    result = run_import(pipe, "--into", directory)
+    writer.join()
+    assert summary(result)["imported"] == 100
+
+
 def test_several_processes_share_the_work(directory, tmp_path):
     file = tmp_path / "access.log"
     file.write_bytes(log(*range(100), agent="x" * 50_000))  # of several chunks
@@ -252,6 +266,70 @@ def test_redaction_applies_and_can_be_extended(directory, tmp_path):
 def test_the_raw_line_is_kept_as_wanted(directory, file, keep, kept):
     run_import(file, "--into", directory, "--keep-raw", keep)
     assert ("raw" in stored(directory)[0]["source"]) is kept
+
+
+# --- real lines
+
+DATA = Path(__file__).with_name("data")
+CACHE_FORMAT = (
+    '$request $status cache=$upstream_cache_status up="$upstream_addr" userid="$upstream_http_x_userid" '
+    'sent="$sent_http_x_userid"'
+)
+
+
+def test_ten_thousand_real_lines_are_all_there_and_count_as_they_do_in_the_log(directory, check_event):
+    file = DATA / "apache_combined_10k.log.gz"
+    assert summary(run_import(file, "--into", directory))["imported"] == 10_000
+    lines = gzip.decompress(file.read_bytes()).decode().splitlines()
+    found = stored(directory)
+    for event in found[::100]:
+        check_event(event)
+    counted = {
+        "client": (line.split(" ")[0] for line in lines),
+        "hour": (line.split("[")[1][:14] for line in lines),
+        "status": (line.split('"')[2].split()[0] for line in lines),
+        "target": (line.split('"')[1].split(" ")[1] for line in lines),
+    }
+    told = {
+        "client": (event["client"]["address"] for event in found),
+        "hour": (datetime.fromisoformat(event["timestamp"]).strftime("%d/%b/%Y:%H") for event in found),
+        "status": (str(event["http"]["response"]["status_code"]) for event in found),
+        "target": (event["http"]["request"]["target"] for event in found),
+    }
+    assert {what: Counter(values) for what, values in told.items()} == {
+        what: Counter(values) for what, values in counted.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("nginx-1.22.1.combined.log", []),
+        ("nginx-1.22.1.extended.log", []),
+        ("nginx-1.22.1.json.log", []),
+        ("nginx-1.22.1.typographic-quotes.log", []),
+        ("nginx-1.22.1.upstream-retry.json.log", []),
+        ("nginx-1.22.1.cache.log", ["--format", CACHE_FORMAT]),
+        (
+            "nginx-1.22.1.extended.log",
+            ["--nginx-conf", DATA / "nginx" / "log_formats.conf", "--log-format-name", "extended"],
+        ),
+    ],
+)
+def test_every_line_that_a_real_nginx_wrote_is_imported(directory, check_event, name, arguments):
+    file = DATA / "nginx" / name
+    lines = file.read_bytes().splitlines()
+    assert summary(run_import(file, "--into", directory, *arguments))["imported"] == len(lines)
+    for event, line in zip(stored(directory), lines, strict=True):
+        check_event(event)
+        assert event["source"]["raw_sha256"] == hashlib.sha256(line).hexdigest()
+
+
+def test_every_line_that_a_real_caddy_wrote_is_imported(directory, check_event):
+    file = DATA / "caddy-2.6.2.json.log"
+    result = run_import(file, "--into", directory)
+    assert (summary(result)["format"], summary(result)["imported"]) == ("caddy:json", 14)
+    assert "sekret" not in "".join(json.dumps(check_event(event)) for event in stored(directory))
 
 
 # --- what is no event
@@ -355,15 +433,17 @@ def test_a_line_of_a_gigabyte_is_rejected_by_number_within_little_memory(directo
         log_file.seek(1 << 30)  # a hole: the file takes no room
         log_file.write(b"\n" + log(3))
 
-    def little_memory():
-        resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
-
-    arguments = (file, "--into", directory, "--no-archive", "--format", "combined")
-    with started(*arguments, preexec_fn=little_memory) as child:
-        out, err = child.communicate(timeout=120)
-    assert child.returncode == 0, err
-    assert json.loads(out)["imported"] == 4
-    assert f"line 4: expected a line of at most 1048576 bytes, not {(1 << 30) - len(log(*range(3)))}" in err
+    with (tmp_path / "errors").open("w+") as errors:
+        with started(file, "--into", directory, "--no-archive", "--format", "combined", stderr=errors) as child:
+            found = json.loads(child.stdout.readline())
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        told = errors.read()
+    assert child.returncode == 0, told
+    assert found["imported"] == 4
+    assert f"line 4: expected a line of at most 1048576 bytes, not {(1 << 30) - len(log(*range(3)))}" in told
+    assert usage.ru_maxrss < 200 * 1024  # KiB; the command alone needs half of that
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auditmw.formats.line import FormatError, LineError
@@ -125,8 +125,10 @@ def test_whatever_comes_is_a_valid_event_or_a_line_error(check_event, name, line
         assert isinstance(FORMATS[name].render(result), bytes)
 
 
-# JSON of unknown keys says more than the format, and without quotes or escapes a line may be read in another way.
-@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"nginx:json", "escape=none", "without quotes"}))
+# JSON with other keys says more than the format, and without quotes or escapes a line may be read in another way.
+@pytest.mark.parametrize(
+    "name", sorted(set(FORMATS) - {"nginx:json", "many variables", "escape=none", "without quotes"})
+)
 @settings(deadline=None)
 @given(line=damaged_lines())
 def test_a_rendered_line_says_what_the_line_said(name, line):
@@ -147,6 +149,18 @@ def test_an_instance_that_was_pickled_reads_the_same(name):
     assert again.name == parser.name
     for line in LINES:
         assert parsed(again, line) == parsed(parser, line)
+
+
+@pytest.mark.parametrize("name", ["nginx:combined", "nginx:main", "nginx:extended", "apache:combined"])
+@settings(deadline=None)
+@given(line=damaged_lines())
+@example(line=HEAD + b'"-" userid="a" sessionid=b"')
+@example(line=HEAD.replace(b"/", b"/\x00\x7f", 1) + b'"-"')
+def test_the_fast_way_says_what_the_general_one_does(name, line):
+    parser = FORMATS[name]
+    event = parsed(parser, line.replace(b"\n", b""))
+    if isinstance(event, dict):
+        assert event == parser.parse_any(line.replace(b"\n", b""))
 
 
 @pytest.mark.parametrize("name", ["nginx:combined", "nginx:extended", "nginx:json"])

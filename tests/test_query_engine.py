@@ -322,6 +322,19 @@ def test_a_query_with_an_error_is_answered_for_the_rest_and_says_where():
     assert all(isinstance(error, QueryError) for error in partial.errors)
 
 
+def test_a_count_that_is_capped_says_what_is_wrong_with_its_query():
+    found = count(TableEngine(TWENTY), Scope("path:("), cap=3)
+    assert (found.value, found.capped, found.partial.reasons) == (3, True, ("query",))
+
+
+def test_an_engine_that_was_closed_opens_anew(tmp_path):
+    engine = Engine(tmp_path)
+    assert count(engine).value == 0
+    engine.close()
+    assert count(engine).value == 0
+    engine.close()
+
+
 def test_times_in_the_query_are_bounds_like_those_of_the_scope():
     engine = TableEngine(TWENTY)
     scope = Scope(f"time:>={at(5).isoformat().replace('+00:00', 'Z')}", None, at(8))

@@ -13,14 +13,12 @@ import duckdb
 from auditmw.archive.archiving import Archiving, Progress
 from auditmw.archive.error import cannot
 from auditmw.archive.layout import Layout
-from auditmw.archive.leader import GRACE, Leader, utc_now
+from auditmw.archive.leader import GRACE, MEMORY_BYTES, Leader, utc_now
 from auditmw.archive.lock import leadership
 from auditmw.archive.manifest import Damaged
 from auditmw.archive.merging import TARGET_BYTES, merge
 from auditmw.archive.retention import PruneReport, Retention, apply, get_retention
 from auditmw.journal.reader import OnDamage
-
-_BATCH_BYTES = 128 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -54,16 +52,18 @@ def archive(
     on_progress: Callable[[Progress], None] | None = None,
     on_damage: OnDamage | None = None,
     grace: timedelta = GRACE,
-    batch_bytes: int = _BATCH_BYTES,
+    memory_bytes: int = MEMORY_BYTES,
+    batch_bytes: int | None = None,
     target_bytes: int = TARGET_BYTES,
 ) -> ArchiveReport:
     """Bring the archive up to date; return at once when another process is at it.
 
     Closed journal files become Parquet files under DIR/archive and are deleted when the `grace` time is over; small
     Parquet files of one day are merged; the retention settings are applied. May be cut off at any moment: no event is
-    lost or twice, and the next step goes on. `now`: the time, aware. `batch_bytes`, `target_bytes`: how much JSON goes
-    at a time, and how large a Parquet file may become by merging. Raises FileNotFoundError when there is no such
-    directory, ArchiveError when something cannot be done (disk full, no permission): what was done until then stays.
+    lost or twice, and the next step goes on. `now`: the time, aware. `memory_bytes`: DuckDB's limit; the less it has,
+    the less JSON goes at a time (`batch_bytes`, by default a quarter) and the more has to be merged, up to files of
+    `target_bytes`. Raises FileNotFoundError when there is no such directory, ArchiveError when something cannot be done
+    (disk full, no permission): what was done until then stays.
     """
     layout = Layout(directory)
     os.stat(layout.directory)
@@ -71,7 +71,8 @@ def archive(
         with leadership(layout) as leading:
             if not leading:
                 return ArchiveReport(leading=False)
-            leader = Leader(layout, now, grace)
+            leader = Leader(layout, now, grace, memory_bytes)
+            batch_bytes = batch_bytes or memory_bytes // 4
             archiving = Archiving(leader, batch_bytes=batch_bytes, on_damage=on_damage, on_progress=on_progress)
             try:
                 return _step(leader, archiving, target_bytes)

@@ -15,6 +15,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
+
 from auditmw.archive.intake import Piece, copied, sound_file, tell_malformed
 from auditmw.archive.layout import UNKNOWN_DAY, Layout, number_of
 from auditmw.archive.leader import Leader
@@ -30,6 +32,7 @@ from auditmw.journal.reader import UNREADABLE, OnDamage, damage_handler
 
 _TABLE = "batch"
 _MAX_PIECES = 1_000
+_LEAST_BATCH_BYTES = 4 * 1024 * 1024
 
 
 class Progress(NamedTuple):
@@ -91,11 +94,20 @@ class Archiving:
     def run(self) -> Archived:
         """Archive the files that are closed by now. Raises OSError, duckdb.Error, ArchiveError; what is done stays."""
         self._retire_copies()
-        files = closed_files(self._leader.layout, self._leader.manifest)
-        for batch in self._batches(files):
-            self._archive(batch)
-            self._tell_progress(Progress(self.done.files + len(self.done.kept), len(files), self.done.rows))
-        return self.done
+        while True:
+            files = closed_files(self._leader.layout, self._leader.manifest)
+            files = [file for file in files if file not in self.done.kept]
+            of_files = self.done.files + len(self.done.kept) + len(files)
+            try:
+                for batch in self._batches(files):
+                    self._archive(batch)
+                    self._tell_progress(Progress(self.done.files + len(self.done.kept), of_files, self.done.rows))
+            except duckdb.OutOfMemoryException:
+                if self._batch_bytes < _LEAST_BATCH_BYTES:
+                    raise
+                self._batch_bytes //= 4  # and go on from what is done
+            else:
+                return self.done
 
     def _batches(self, files: Sequence[Path]) -> Iterator[list[Piece]]:
         batch: list[Piece] = []

@@ -33,8 +33,11 @@ IMPORTED = "import-"
 GRACE = timedelta(seconds=60)
 """For how long superseded files stay, for queries that began before."""
 
-_MEMORY_BYTES = 512 * 1024 * 1024
-_THREADS = 2
+MEMORY_BYTES = 512 * 1024 * 1024
+"""What an archive step may use of memory for DuckDB; the process takes about 100 MiB more."""
+
+_MEMORY_BYTES_A_THREAD = 128 * 1024 * 1024
+_THREADS = 2  # at most: others want to work, too
 
 
 def utc_now() -> datetime:
@@ -46,15 +49,23 @@ class Leader:
     """The archive of `layout`, in the hands of the process that holds its lock.
 
     `now`: the time, aware; it says how long a retired file has been that. `grace`: for how long it stays.
+    `memory_bytes`: DuckDB's limit.
     """
 
-    def __init__(self, layout: Layout, now: Callable[[], datetime], grace: timedelta) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        now: Callable[[], datetime] = utc_now,
+        grace: timedelta = GRACE,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
         self.layout = layout
         self.manifest = Manifest()
         self.missing: list[Damaged] = []  # that this leader found
         self.deleted = 0
         self._now = now
         self._grace = grace
+        self._memory_bytes = memory_bytes
 
     def now(self) -> datetime:
         """Return the time, UTC and naive."""
@@ -64,8 +75,9 @@ class Leader:
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The leader's DuckDB, which spills to DIR/archive/temporary."""
         durable.make_folder(self.layout.temporary)
-        reads = self.layout.archive, self.layout.journal
-        return connect(self.layout.temporary, memory_bytes=_MEMORY_BYTES, threads=_THREADS, reads=reads)
+        memory, reads = self._memory_bytes, (self.layout.archive, self.layout.journal)
+        threads = max(1, min(memory // _MEMORY_BYTES_A_THREAD, _THREADS))
+        return connect(self.layout.temporary, memory_bytes=memory, threads=threads, reads=reads)
 
     def close(self) -> None:
         """Let go of memory and temporary files."""

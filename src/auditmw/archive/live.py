@@ -17,7 +17,7 @@ import duckdb
 from auditmw.archive.intake import Piece, copied, tell_malformed
 from auditmw.archive.loading import load
 from auditmw.archive.manifest import Manifest, united
-from auditmw.archive.projection import OPEN, table
+from auditmw.archive.projection import table
 from auditmw.archive.ranges import Ranges
 from auditmw.archive.versions import Versions
 from auditmw.journal import FileReader, writer_of
@@ -49,6 +49,7 @@ class Live:
         self._on_damage = on_damage
         self._files: dict[Path, _Followed] = {}
         self._copies = 0
+        self._counts: dict[str, int] | None = None  # of the rows in each state, when they were counted
         connection.execute(table(self.name, packed=False))
         connection.execute(f"ALTER TABLE {self.name} ADD COLUMN arrival BIGINT")
 
@@ -67,14 +68,10 @@ class Live:
 
     def count(self, state: str) -> int:
         """Return how many rows are in this state."""
-        found = self._connection.execute(f"SELECT count(*) FROM {self.name} WHERE state = $state", {"state": state})
-        return int(found.fetchall()[0][0])
-
-    def has_intents(self) -> bool:
-        """Return whether there are pending events, settled or not."""
-        return (
-            self._connection.execute(f"SELECT 1 FROM {self.name} WHERE state = '{OPEN}' LIMIT 1").fetchone() is not None
-        )
+        if self._counts is None:
+            counts = self._connection.execute(f"SELECT state, count(*) FROM {self.name} GROUP BY state").fetchall()
+            self._counts = dict(counts)
+        return self._counts.get(state, 0)
 
     def _leave(self, manifest: Manifest, files: Sequence[Path]) -> None:
         gone = self._files.keys() - set(files)
@@ -102,6 +99,7 @@ class Live:
             {"writers": writers, "firsts": [first for first, _ in pairs], "lasts": [last for _, last in pairs]},
         )
         self._versions.retire(old)
+        self._counts = None
 
     def _news(self, file: Path, manifest: Manifest) -> Iterator[Piece]:
         followed = self._files.get(file)
@@ -126,6 +124,7 @@ class Live:
         tell_malformed(pieces, malformed, self._on_damage)
         self._connection.execute(f"INSERT INTO {self.name} SELECT *, $arrival FROM incoming", {"arrival": self.arrival})
         self._connection.execute("DROP TABLE incoming")
+        self._counts = None
         for piece in pieces:
             piece.discard()
 

@@ -9,7 +9,7 @@ import duckdb
 
 from auditmw.archive.error import ArchiveError
 from auditmw.archive.intake import SEPARATOR, Piece
-from auditmw.archive.projection import is_malformed, rows
+from auditmw.archive.projection import rows
 from auditmw.archive.sql import exactly
 from auditmw.journal import MAX_LINE_BYTES
 
@@ -40,12 +40,12 @@ def load(
     malformed: set[tuple[str, int]] = set()
     try:
         connection.execute(f"CREATE OR REPLACE TABLE {target} AS {rows(lines, packed=packed)}", parameters)
-    except duckdb.Error as error:
-        if not is_malformed(error):
-            raise
+    except (duckdb.ConversionException, duckdb.InvalidInputException):
         connection.execute(f"CREATE OR REPLACE TABLE raw_{target} AS SELECT * FROM {lines}", parameters)
         wrong = connection.execute(f"SELECT writer, seq FROM raw_{target} WHERE NOT json_valid(body)").fetchall()
         malformed = {(writer, seq) for writer, seq in wrong}
+        if not malformed:
+            raise
         right = f"(SELECT * FROM raw_{target} WHERE json_valid(body))"
         connection.execute(f"CREATE OR REPLACE TABLE {target} AS {rows(right, packed=packed)}")
         connection.execute(f"DROP TABLE raw_{target}")

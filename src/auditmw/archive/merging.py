@@ -2,8 +2,8 @@
 
 1. Parts are put together by size: a part is rewritten only with others that are together as large, so that a byte is
    written again only when its part doubles. On a day that is over, fewer and less equal parts do.
-2. What a merge gives is bounded, so that memory is, and so that retention and damage cost no more than a piece of a
-   day.
+2. What a merge gives is bounded, because DuckDB sorts it in memory, and so that retention and damage cost no more than
+   a piece of a day. When the memory does not suffice, the parts stay as they are.
 """
 
 from __future__ import annotations
@@ -11,30 +11,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+import duckdb
+
 from auditmw.archive.error import ArchiveError
 from auditmw.archive.leader import Leader
 from auditmw.archive.manifest import Part, united
-from auditmw.archive.parts import replaced_by, what_is_wrong_with, write
+from auditmw.archive.parts import Draft, replaced_by, what_is_wrong_with, write
 from auditmw.archive.sql import parquet
 from auditmw.archive.states import settled
 
-TARGET_BYTES = 64 * 1024 * 1024
+TARGET_BYTES = 16 * 1024 * 1024
 """A part of this size is merged no more."""
 
+_AT_ONCE = 16  # merges, between two writings of the manifest
 _TODAY, _OVER = (4, 1.0), (2, 2.0)  # how many parts at least, and how large one may be beside the smaller ones together
 
 
 def merge(leader: Leader, *, target_bytes: int = TARGET_BYTES) -> int:
     """Merge what should be merged by now; return how many parts went into others. Raises OSError, duckdb.Error."""
     today, merged = leader.now().date().isoformat(), 0
-    tried: set[str] = set()
-    while group := next((group for group in _groups(leader, today, target_bytes) if group[0].day not in tried), None):
-        if any(what_is_wrong_with(leader.layout, part) for part in group):
-            leader.check()
-            tried.add(group[0].day)  # of which the rest can wait for the next time
-            continue
-        _merge(leader, group)
-        merged += len(group)
+    left: set[str] = set()  # days that have to wait for another step
+    while groups := [group for group in _groups(leader, today, target_bytes) if group[0].day not in left]:
+        for at in range(0, len(groups), _AT_ONCE):
+            merged += _merge(leader, groups[at : at + _AT_ONCE], left)
     return merged
 
 
@@ -61,7 +60,26 @@ def _groups(leader: Leader, today: str, target_bytes: int) -> list[list[Part]]:
     return [group for group in plans if group]
 
 
-def _merge(leader: Leader, group: Sequence[Part]) -> None:
+def _merge(leader: Leader, groups: Sequence[Sequence[Part]], left: set[str]) -> int:
+    """Merge each group, and make that the manifest in one step; add to `left` the days where it cannot be done."""
+    done: list[Part] = []
+    drafts: list[Draft] = []
+    for group in groups:
+        if any(what_is_wrong_with(leader.layout, part) for part in group):
+            leader.check([part.file for part in group])
+            left.add(group[0].day)
+            continue
+        try:
+            drafts.append(_merged(leader, group))
+            done += group
+        except duckdb.OutOfMemoryException:
+            left.add(group[0].day)
+    if drafts:
+        leader.supersede(done, drafts)
+    return len(done)
+
+
+def _merged(leader: Leader, group: Sequence[Part]) -> Draft:
     rows = settled(parquet(leader.layout.archive / part.file for part in group), group)
     draft = write(
         leader.connection,
@@ -73,7 +91,6 @@ def _merge(leader: Leader, group: Sequence[Part]) -> None:
         replaces=[name for part in group for name in replaced_by(leader.connection, leader.layout, part)],
     )
     if draft.part.rows != sum(part.rows for part in group):
-        raise ArchiveError(
-            f"merging {[part.file for part in group]} gave {draft.part.rows} rows; they stay as they are"
-        )
-    leader.supersede(group, [draft])
+        files = [part.file for part in group]
+        raise ArchiveError(f"merging {files} gave {draft.part.rows} rows; they stay as they are")
+    return draft

@@ -28,7 +28,7 @@ from auditmw.archive.sql import exactly, parquet, quoted
 ORDER = '"time" NULLS FIRST, writer, seq'
 """The order of the rows in a part; it is total."""
 
-_ROW_GROUP = 16_384
+_ROW_GROUP = 8_192
 _OPTIONS = (
     f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {_ROW_GROUP}, "
     f"DICTIONARY_SIZE_LIMIT {_ROW_GROUP}, STRING_DICTIONARY_PAGE_SIZE_LIMIT 2000000, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import product
 from typing import NamedTuple
 
 from auditmw.archive.columns import NAMES
@@ -50,12 +51,17 @@ def relation(parts: Sequence[tuple[str, Part]], bounds: Bounds, tables: Tables, 
     """Return SQL, in parentheses, of the events in these parts, each with its path, and, if `live`, in the tables."""
     asked = [(path, part) for path, part in parts if bounds.overlaps(part.first, part.last)]
     branches = []
-    if asked:
-        inside = all(bounds.covers(part.first, part.last) for _, part in asked)
-        conditions = [] if inside else bounds.conditions()
-        if any(part.states for _, part in asked):
-            conditions.append(VISIBLE)
-        branches.append(f"SELECT {_UNPACKED} FROM {parquet(path for path, _ in asked)}{_where(conditions)}")
+    # Without conditions, DuckDB counts from the footers of the files.
+    for inside, intents in product((True, False), (False, True)):
+        some = [
+            path
+            for path, part in asked
+            if bounds.covers(part.first, part.last) is inside and bool(part.states) is intents
+        ]
+        if some:
+            conditions = [] if inside else bounds.conditions()
+            conditions += [VISIBLE] if intents else []
+            branches.append(f"SELECT {_UNPACKED} FROM {parquet(some)}{_where(conditions)}")
     if live:
         arrived = [VISIBLE, f"arrival <= {tables.arrival}", *bounds.conditions()]
         branches.append(f"SELECT {_COLUMNS} FROM {tables.live}{_where(arrived)}")

@@ -96,9 +96,13 @@ def apply(leader: Leader, retention: Retention) -> PruneReport:
     """Prune as the settings say. Raises OSError."""
     parts = leader.manifest.parts
     doomed = due(parts, retention, leader.now())
-    if doomed:
+    by_age = Retention(retention.older_than)
+    lost = [damaged for damaged in leader.manifest.damaged if due([damaged.part], by_age, leader.now())]
+    if doomed or lost:
+        gone = (*doomed, *(damaged.part for damaged in lost))
         leader.manifest = leader.manifest.changed(
-            besides=united((leader.manifest.besides, *(part.sources for part in doomed)))
+            besides=united((leader.manifest.besides, *(part.sources for part in gone))),
+            damaged=tuple(damaged for damaged in leader.manifest.damaged if damaged not in lost),
         )
         leader.supersede(doomed)
     return _report(parts, doomed)

@@ -27,6 +27,12 @@ def connect(temporary: Path, *, memory_bytes: int, threads: int, reads: Iterable
     folders = [f"{name}/" for folder in (temporary, *reads) for name in (os.fspath(folder), exactly(folder))]
     connection.execute(f"SET allowed_directories = [{', '.join(map(quoted, folders))}]")
     connection.execute("SET enable_external_access = false")
+    return quiet(connection)
+
+
+def quiet(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Return the connection, or a cursor, which else may draw a progress bar; this is no global setting."""
+    connection.execute("SET enable_progress_bar = false")
     return connection
 
 

@@ -22,7 +22,7 @@ class Tables(NamedTuple):
 
 
 class Versions:
-    """The tables of one connection. `pin` and `unpin` may be called by any thread, the rest by one at a time."""
+    """The tables of one connection. Any thread may release what is pinned; the rest is for one at a time."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -48,12 +48,27 @@ class Versions:
             self._connection.execute(f"DROP TABLE {name}")
         self._retired -= unread
 
-    def pin(self, tables: Tables) -> None:
-        """Keep the tables until `unpin`."""
+    def pinned(self, tables: Tables) -> Pinned:
+        """Keep the tables until they are released."""
         with self._lock:
             self._pins.update((tables.live, tables.cut_off))
+        return Pinned(self, tables)
 
     def unpin(self, tables: Tables) -> None:
-        """Need the tables no more."""
+        """Need the tables once less."""
         with self._lock:
             self._pins.subtract((tables.live, tables.cut_off))
+
+
+class Pinned:
+    """Tables that stay until `release`."""
+
+    def __init__(self, versions: Versions, tables: Tables) -> None:
+        self.tables = tables
+        self._versions: Versions | None = versions
+
+    def release(self) -> None:
+        """Let go of the tables; more than once is once."""
+        versions, self._versions = self._versions, None
+        if versions is not None:
+            versions.unpin(self.tables)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -149,12 +150,14 @@ def _is_pattern(text: str) -> bool:
 
 
 def _problem_with(name: str) -> str | None:
-    """Return why an input cannot be read, as far as one can see without opening it."""
-    if name == STDIN:
-        return None
+    """Return why an input cannot be read; a pipe can be opened only once, so of that it is told when its turn comes."""
     try:
+        if name == STDIN or stat.S_ISFIFO(os.stat(name).st_mode):
+            return None
         with open_input(name):
             return None
+    except OSError as error:
+        return f"{name}: {error.strerror}"
     except InputError as error:
         return str(error)
 

@@ -61,9 +61,9 @@ def show_summary(shown: Output, inputs: Sequence[Counts]) -> None:
         for each in inputs:
             shown.answer(each)
         return
-    rows: list[tuple[Any, ...]] = [(*each[:7],) for each in inputs]
+    rows: list[tuple[Any, ...]] = [each[: len(_COLUMNS)] for each in inputs]
     if len(inputs) > 1 and shown.format == "table":
-        rows.append(("all", "", *(sum(each[column] for each in inputs) for column in range(2, 7))))
+        rows.append(("all", "", *map(sum, list(zip(*rows, strict=True))[2:])))
     shown.answer(None, Table("", _COLUMNS, rows))
 
 

@@ -18,10 +18,10 @@ from auditmw.formats.requests import judge, readable_path
 from auditmw.formats.template import FLAGS
 from auditmw.formats.times import clf_time
 
-# Every value ends at a character that it cannot hold, so nothing is tried twice.
+# Every value ends at a character that it cannot hold, so nothing is tried twice. A path is of printable characters.
 _COMBINED = (
     r'([^ "\-][^ "]*+) - ([^ "]++) \[([^\]"]{{26}})\] '
-    r'"([A-Z]{{1,64}}) ((/[^ "?]*+)(?:\?([^ "]*+))?+) HTTP/([1-9]\.[0-9])" (\d{{3}}) ({size}) "([^"]*+)" "([^"]*+)"'
+    r'"([A-Z]{{1,64}}) ((/[!#->@-~]*+)(?:\?([^ "]*+))?+) HTTP/([1-9]\.[0-9])" (\d{{3}}) ({size}) "([^"]*+)" "([^"]*+)"'
 )
 _GROUPS = 12
 _VERDICTS = {f"{code:03d}": (code, *judge(code)) for code in range(1000)}

@@ -73,7 +73,7 @@ def template_of(text: str, called: Mapping[str, str] | None = None) -> str | Non
     for key, value in members.items():
         if not _NOT_A_NAME.search(key):
             quote = '"' if re.search(f'"{re.escape(key)}"\\s*:\\s*"', text) else ""
-            described.append(f'"{key}":{quote}{_reference(key, value, called)}{quote}')
+            described.append(f'"{key}":{quote}{_reference(_name(key, value, called))}{quote}')
     return "{" + ",".join(described) + "}" if described else None
 
 
@@ -89,16 +89,21 @@ def description_of(text: str, called: Mapping[str, str] | None = None) -> str | 
     described, end = [COMBINED], match.end()
     while (found := _LABELLED.match(text, end)) and len(described) <= _MOST_LABELS:
         label, quoted, plain = found.groups()
-        name = _reference(label, quoted if plain is None else plain, called)
-        described.append(f' {label}="{name}"' if plain is None else f" {label}={name}")
+        name = _name(label, quoted if plain is None else plain, called)
+        described.append(f' {label}="{_reference(name)}"' if plain is None else f" {label}={_reference(name)}")
         end = found.end()
+        if called is not None and plain is not None and (end == len(text) or slot_of(name).spaced):
+            return None  # a format takes more for a value that has no quotes than a label does
     if _ADDRESSES.fullmatch(text[end:]):
         described.append(' "$http_x_forwarded_for"')
     return "".join(described)
 
 
-def _reference(label: str, value: str, called: Mapping[str, str] | None) -> str:
-    name = variable_like(label, value) if called is None else called.get(label) or variable_called(label)
+def _name(label: str, value: str, called: Mapping[str, str] | None) -> str:
+    return variable_like(label, value) if called is None else called.get(label) or variable_called(label)
+
+
+def _reference(name: str) -> str:
     return f"${name}" if re.fullmatch(r"\w+", name, re.ASCII) else f"${{{name}}}"
 
 

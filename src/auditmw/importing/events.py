@@ -133,9 +133,14 @@ def _add_raw(source: dict[str, Any], line: bytes) -> None:
         source["raw_b64"] = base64.b64encode(line).decode("ascii")
 
 
-@lru_cache(maxsize=1024)
 def _prefix(moment: str | None) -> str:
     """Return the first 15 characters of an id: the milliseconds since 1970, and the version."""
-    milliseconds = (datetime.fromisoformat(moment) - _EPOCH) // _MILLISECOND if moment else 0
+    milliseconds = _minute(moment[:17]) + int(moment[17:19]) * 1000 + int(moment[20:23]) if moment else 0
     digits = f"{max(0, milliseconds):012x}"
     return f"{digits[:8]}-{digits[8:]}-8"
+
+
+@lru_cache(maxsize=1024)
+def _minute(moment: str) -> int:
+    """Return the milliseconds since 1970 of a timestamp without its seconds."""
+    return (datetime.fromisoformat(f"{moment}00+00:00") - _EPOCH) // _MILLISECOND

@@ -20,7 +20,7 @@ from auditmw.importing.importer import HEAD_BYTES, MAX_HEAD_BYTES, Choose
 from auditmw.importing.intake import Desk, Intake, LastLine, Report, expect_format, sample_lines
 
 POLL_SECONDS = 0.25
-SETTLE_SECONDS = 2.0  # how long lines wait to be written, so that more are written together
+SETTLE_SECONDS = 5.0  # how long lines wait to be written, so that more are written together
 LINGER_SECONDS = 30.0  # how long a file that lost its name may still grow
 _BLOCK_BYTES = 1024 * 1024
 

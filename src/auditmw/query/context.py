@@ -75,7 +75,7 @@ def context(
         return Context((), None, (), found.partial)
     source, parameters = "events", dict[str, object]()
     if field is not None:
-        source = f'(SELECT * FROM events WHERE "{field.column}" = $same)'  # noqa: S608 -- a column of ours
+        source = f'(SELECT * FROM events WHERE "{field.column}" = $same)'
         parameters["same"] = _value(found.entry, field)
     searches = [
         Search(found.entry.key, descending, limit, source, parameters)

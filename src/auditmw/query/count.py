@@ -47,9 +47,11 @@ def count(
             for ((number,),) in slices:
                 total += number
                 if cap is not None and total > cap:
-                    return Count(cap, True, None)
+                    break
                 if on_progress is not None:
                     on_progress(Count(total, False, question.partial))
+        if cap is not None and total > cap:
+            return Count(cap, True, question.partial)
         return Count(total, False, question.partial)
 
     return engine.ask(answer, scope, time_limit_seconds=time_limit_seconds, token=token)

@@ -27,7 +27,7 @@ from typing import TypeAlias, TypeVar
 
 import duckdb
 
-from auditmw.archive.error import ExpiredError
+from auditmw.archive.error import ArchiveError, ExpiredError
 from auditmw.archive.snapshot import Snapshot, View
 from auditmw.journal.reader import OnDamage
 from auditmw.query.deadline import Deadline
@@ -40,8 +40,7 @@ from auditmw.reading import what_is_wrong_with
 T = TypeVar("T")
 Answer: TypeAlias = Callable[[Question], T]
 
-
-_PORTION = 0.5
+_PORTION = 0.5  # of the time that is left, for one of several answers
 
 
 class Engine:
@@ -49,7 +48,8 @@ class Engine:
 
     `time_limit_seconds` holds for a question that brings none of its own; `slice_rows` is how many events a question
     looks at between two looks at the clock. `threads` and `memory_bytes` are DuckDB's, for all questions together.
-    `clock` counts seconds. `on_damage` hears of damaged places in journal files, which are left out.
+    `clock` counts seconds. `on_damage` hears of damaged places in journal files, which are left out. `archive_bytes`: as
+    `Snapshot` has it; what is waiting in closed journal files beyond that is archived first.
     """
 
     def __init__(
@@ -62,9 +62,12 @@ class Engine:
         slice_rows: int = 4_000_000,
         clock: Callable[[], float] = time.monotonic,
         on_damage: OnDamage | None = None,
+        archive_bytes: int | None = 64 * 1024 * 1024,
     ) -> None:
         self._directory = Path(directory)
-        self._snapshot = Snapshot(directory, memory_bytes=memory_bytes, threads=threads, on_damage=on_damage)
+        self._snapshot = Snapshot(
+            directory, archive_bytes=archive_bytes, memory_bytes=memory_bytes, threads=threads, on_damage=on_damage
+        )
         self._time_limit_seconds = time_limit_seconds
         self._slice_rows = slice_rows
         self._clock = clock
@@ -128,6 +131,11 @@ class Engine:
         for deadline in found:
             deadline.cancel()
         return bool(found)
+
+    @property
+    def archive_error(self) -> ArchiveError | None:
+        """Why the last question could not archive what was waiting; it was answered all the same."""
+        return self._snapshot.archive_error
 
     def close(self) -> None:
         """Let go of memory and temporary files."""

@@ -65,7 +65,7 @@ def _answer(question: Question, *, field: Field, limit: int) -> Facet:
     rows = question.whole(
         f"""SELECT CAST(value AS VARCHAR) AS text, count, count(*) OVER (), sum(count) OVER ()
         FROM (SELECT {expression} AS value, count(*) AS count FROM events GROUP BY 1)
-        ORDER BY count DESC, text NULLS LAST LIMIT $limit""",  # noqa: S608 -- no value stands in it
+        ORDER BY count DESC, text NULLS LAST LIMIT $limit""",
         {**parameters, "limit": limit},
     )
     values = tuple(Value(text, count) for text, count, _, _ in rows)

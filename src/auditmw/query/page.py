@@ -202,7 +202,7 @@ class Search(NamedTuple):
             else:
                 behind = f"(time {than} $time OR (time = $time AND {tie}){' OR time IS NULL' * self.descending})"
         return f"""SELECT time, writer, seq FROM {self.source} WHERE {behind}
-            ORDER BY time {way}, writer {way}, seq {way} LIMIT $limit"""  # noqa: S608 -- no value stands in it
+            ORDER BY time {way}, writer {way}, seq {way} LIMIT $limit"""
 
     def _bound(self) -> dict[str, object]:
         place = {} if self.place is None else {"writer": self.place.writer, "seq": self.place.seq}

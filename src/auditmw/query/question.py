@@ -135,13 +135,14 @@ class Question:
             self._under_way = False
 
     def _slices(self, whole: Slice, first_rows: int | None, oldest_first: bool) -> list[Slice]:
-        bounded = self.covered != Slice(None, None)
+        view = self._view
+        timeless = self.covered == Slice(None, None) and (view.live or any(part.first is None for part in view.parts))
         if whole.timeless:
-            return [] if bounded else [TIMELESS]
+            return [TIMELESS] if timeless else []
         rows = self._asked.slice_rows
         first = max(1, min(rows // 16 if first_rows is None else first_rows, rows))
-        timed = slices(self._view.parts, whole, first_rows=first, rows=rows, oldest_first=oldest_first)
-        if bounded or timed == [self.covered]:
+        timed = slices(view.parts, whole, first_rows=first, rows=rows, oldest_first=oldest_first)
+        if not timeless or timed == [self.covered]:
             return timed
         return [TIMELESS, *timed] if oldest_first else [*timed, TIMELESS]
 
@@ -177,7 +178,7 @@ class Question:
         numbers = {f"seq_{number}": seq for number, seq in enumerate({key.seq for key in keys})}
         conditions.append(f"seq IN ({', '.join(f'${name}' for name in numbers)})")
         source = relation.source(self._view, piece)
-        sql = f"SELECT time, writer, seq, body FROM {source} WHERE {' AND '.join(conditions)}"  # noqa: S608
+        sql = f"SELECT time, writer, seq, body FROM {source} WHERE {' AND '.join(conditions)}"
         return self._run(sql, bound | numbers)
 
     def span(self) -> tuple[datetime, datetime] | None:
@@ -187,7 +188,7 @@ class Question:
         """
         since, until = self._asked.since, self._asked.until
         if since is None or until is None:
-            live = self._run(f"SELECT min(time), max(time) FROM {self._view.relation(parts=())}", {}) or [(None, None)]  # noqa: S608
+            live = self._run(f"SELECT min(time), max(time) FROM {self._view.relation(parts=())}", {}) or [(None, None)]
             ends = [(part.first, part.last) for part in self._view.parts]
             firsts, lasts = ([moment for moment in each if moment] for each in zip(*ends, *live, strict=True))
             if not firsts:

@@ -1,4 +1,3 @@
-# ruff: noqa: S608 -- all text in the SQL is ours, values are bound
 """Retention: who came back. A matrix of cohorts and periods.
 
 A cohort is the units that began in one period; its cell for n periods later counts those of them that returned then.
@@ -119,7 +118,7 @@ def _matrix(asked: _Asked, number: Sql, *, first_time: bool) -> tuple[str, dict[
     A unit has one row for each period in which it did anything, and in the end two lists: of the periods in which it
     began, and of those in which it returned, each with whether that was (also) after it began in the same period.
     """
-    began = "list(period) FILTER (began IS NOT NULL AND period >= 0)"
+    began = "list(period) FILTER (began IS NOT NULL)"
     if first_time:
         began = "[min(period) FILTER (began IS NOT NULL)]"
     text = f"""WITH activity AS (
@@ -129,13 +128,13 @@ def _matrix(asked: _Asked, number: Sql, *, first_time: bool) -> tuple[str, dict[
         WHERE unit IS NOT NULL AND period IS NOT NULL AND (starts OR returns) GROUP BY unit, period),
     journeys AS MATERIALIZED (
         SELECT {began} AS cohorts,
-            list({{period: period, again: returned >= began}}) FILTER (returned IS NOT NULL AND period >= 0) AS returns
+            list({{period: period, again: returned >= began}}) FILTER (returned IS NOT NULL) AS returns
         FROM activity GROUP BY unit),
-    members AS (SELECT unnest(cohorts) AS cohort, returns FROM journeys)
-    SELECT cohort, NULL, count(*) FROM members WHERE cohort >= 0 GROUP BY cohort
+    members AS (
+        SELECT cohort, returns FROM (SELECT unnest(cohorts) AS cohort, returns FROM journeys) WHERE cohort >= 0)
+    SELECT cohort, NULL, count(*) FROM members GROUP BY cohort
     UNION ALL
-    SELECT cohort, came.period - cohort, count(*)
-    FROM (SELECT cohort, unnest(returns) AS came FROM members WHERE cohort >= 0)
+    SELECT cohort, came.period - cohort, count(*) FROM (SELECT cohort, unnest(returns) AS came FROM members)
     WHERE came.period > cohort OR came.period = cohort AND came.again GROUP BY ALL"""
     return text, asked.bound | number.bound
 

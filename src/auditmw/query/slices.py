@@ -9,6 +9,7 @@ from typing import NamedTuple
 from auditmw.archive.snapshot import PartFile
 
 _GROWTH = 4  # from one slice to the next: the first ones answer soon, the last ones read fast
+_MAX_PIECES = 64
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -56,29 +57,38 @@ def newest(parts: Sequence[PartFile], whole: Slice, *, share: float) -> Slice | 
     return None if cut is None else Slice(cut, whole.until)
 
 
+class _Piece(NamedTuple):
+    """A stretch of a file: where a slice may be cut, how many events it has, whether the file itself ends there."""
+
+    cut: datetime
+    events: int
+    edge: bool
+    part_events: int
+
+
 def _cuts(
     parts: Sequence[PartFile], whole: Slice, first_rows: int, rows: int, oldest_first: bool
 ) -> Iterator[datetime]:
     """Yield where one slice ends and the next one begins, in the order of reading."""
     seen, wanted, last_cut = 0, first_rows, None
-    timed = [(part.first, part.last, part.rows) for part in parts if part.first and part.last]
-    for first, last, number in sorted(timed, reverse=not oldest_first):
-        for begin, end, count in _pieces(first, last, number, wanted, oldest_first):
-            seen += count if whole.overlaps(begin, end) else 0
-            cut = end + _MICROSECOND if oldest_first else begin
-            inside = (whole.since is None or cut > whole.since) and (whole.until is None or cut < whole.until)
-            further = last_cut is None or (cut > last_cut if oldest_first else cut < last_cut)
-            if seen >= wanted and inside and further:
-                yield cut
-                seen, wanted, last_cut = 0, min(rows, wanted * _GROWTH), cut
+    found = (piece for part in parts for piece in _pieces(part, whole, first_rows, oldest_first))
+    for cut, events, edge, part_events in sorted(found, reverse=not oldest_first):
+        seen += events
+        inside = (whole.since is None or cut > whole.since) and (whole.until is None or cut < whole.until)
+        if seen >= wanted and (edge or part_events > wanted) and inside and cut != last_cut:
+            yield cut
+            seen, wanted, last_cut = 0, min(rows, wanted * _GROWTH), cut
 
 
-def _pieces(
-    first: datetime, last: datetime, number: int, rows: int, oldest_first: bool
-) -> Iterator[tuple[datetime, datetime, int]]:
-    """Yield a file in pieces of about so many rows, as if they were spread evenly: from when to when, and how many."""
-    count = max(1, number // rows)
-    step = (last - first) / count
-    for piece in range(count) if oldest_first else reversed(range(count)):
-        end = last if piece == count - 1 else first + step * (piece + 1) - _MICROSECOND
-        yield first + step * piece, end, number // count
+def _pieces(part: PartFile, whole: Slice, rows: int, oldest_first: bool) -> Iterator[_Piece]:
+    """Yield a file in pieces of about so many rows, as if they were spread evenly over its time."""
+    if part.first is None or part.last is None:
+        return
+    count = min(max(1, part.rows // rows), _MAX_PIECES)
+    step = (part.last - part.first) / count
+    for number in range(count):
+        begin = part.first + step * number
+        end = part.last if number == count - 1 else begin + step - _MICROSECOND
+        if whole.overlaps(begin, end):
+            edge = number == count - 1 if oldest_first else number == 0
+            yield _Piece(end + _MICROSECOND if oldest_first else begin, part.rows // count, edge, part.rows)

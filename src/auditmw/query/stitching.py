@@ -37,4 +37,4 @@ def spans_sql(source: str) -> str:
         SELECT session, TIMESTAMP '-infinity' AS since, until, one AS person FROM _sessions WHERE one = other
         UNION ALL
         SELECT session, lag(until, 1, TIMESTAMP '-infinity') OVER (PARTITION BY session ORDER BY until), until, person
-        FROM _ends)"""  # noqa: S608 -- no value stands in it
+        FROM _ends)"""

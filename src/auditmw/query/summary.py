@@ -106,7 +106,7 @@ _TRAFFIC = f"""SELECT {_IS_BOT}, count(*) FILTER ({_IS_REQUEST}), count(*), coun
     count(DISTINCT session), count(DISTINCT coalesce(person, session, ip || chr(10) || coalesce(agent, ''))),
     count(*) FILTER (status >= 500 OR level IN ('error', 'critical')), count(*) FILTER (status BETWEEN 400 AND 499),
     CAST(coalesce(sum(size), 0) AS BIGINT), quantile_disc(dur, [0.5, 0.95, 0.99]) FILTER ({_IS_REQUEST})
-    FROM events GROUP BY 1"""  # noqa: S608 -- no value stands in it
+    FROM events GROUP BY 1"""
 
 
 class _List(NamedTuple):
@@ -126,7 +126,7 @@ class _List(NamedTuple):
             valued AS (SELECT {self.value} AS value, {self.columns}, is_bot, number FROM counted)
             SELECT value, CAST(coalesce(sum(number) FILTER (NOT is_bot), 0) AS BIGINT) AS people,
                 CAST(coalesce(sum(number) FILTER (is_bot), 0) AS BIGINT) AS bots
-            FROM valued WHERE {self.values} GROUP BY value ORDER BY people DESC, bots DESC, value LIMIT $limit"""  # noqa: S608
+            FROM valued WHERE {self.values} GROUP BY value ORDER BY people DESC, bots DESC, value LIMIT $limit"""
 
 
 def _host(authority: str) -> str:
