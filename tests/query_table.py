@@ -77,14 +77,12 @@ def random_events() -> st.SearchStrategy[list[dict[str, Any]]]:
 
 
 TYPES = {column.name: SQL_TYPES[column.kind] for column in COLUMNS} | {
-
-        "bot": "BOOLEAN",
-        "text": "VARCHAR",
-        "writer": "VARCHAR",
-        "seq": "BIGINT",
-        "state": "VARCHAR",
-        "body": "VARCHAR"
-    ,
+    "bot": "BOOLEAN",
+    "text": "VARCHAR",
+    "writer": "VARCHAR",
+    "seq": "BIGINT",
+    "state": "VARCHAR",
+    "body": "VARCHAR",
     "part": "INTEGER",
 }
 

@@ -1,7 +1,9 @@
 """Access logs of Apache httpd, with apachelogs as a second opinion."""
 
 import pickle
+import re
 import sys
+from collections import Counter
 from datetime import UTC
 
 import apachelogs
@@ -12,8 +14,10 @@ from hypothesis import strategies as st
 from auditmw.formats.apache import COMBINED, COMMON, VHOST_COMBINED, ApacheFormat, apache_format
 from auditmw.formats.apache_other import OtherApacheFormat
 from auditmw.formats.line import FormatError, LineError
+from auditmw.formats.times import as_clf
 from hostile_lines import CLF_TIMES, MAYBE, REQUESTS, STATUSES, VALUES, apache, combined, imported, lines_of
 
+PRINTABLE = re.compile("%([2-6][0-9A-F]|7[0-9A-E])", re.IGNORECASE)
 FORMAT = ApacheFormat(COMBINED)
 ORACLE = apachelogs.LogParser(COMBINED, encoding="bytes")
 LINE = b'192.0.2.1 - - [20/Nov/2026:20:20:11 +0000] "GET /a?b=c HTTP/1.1" 200 12 "-" "curl/8"'
@@ -46,6 +50,31 @@ def test_real_lines_say_what_apachelogs_reads_in_them():
         assert event["client"]["address"].encode() == entry.remote_host
         agent = entry.headers_in["User-Agent"]
         assert event["http"]["request"].get("user_agent") == (None if agent is None else agent.decode())
+
+
+@pytest.mark.parametrize(
+    ("column", "counted"),
+    [
+        pytest.param(lambda words: words[8], lambda event: str(event["http"]["response"]["status_code"]), id="status"),
+        pytest.param(lambda words: words[0], lambda event: event["client"]["address"], id="client"),
+        pytest.param(lambda words: words[3][1:15], lambda event: as_clf(event["timestamp"])[:14], id="hour"),
+        pytest.param(
+            lambda words: words[6].partition("?")[0],
+            lambda event: event["http"]["request"]["target"].partition("?")[0],
+            id="path as it was sent",
+        ),
+        # As the middleware writes it, with what is printable decoded: imported or not, a page has one path.
+        pytest.param(
+            lambda words: PRINTABLE.sub(lambda match: chr(int(match[1], 16)), words[6].partition("?")[0]),
+            lambda event: event["url"]["path"],
+            id="path",
+        ),
+    ],
+)
+def test_the_counts_of_real_lines_are_those_of_their_columns(column, counted):
+    lines = lines_of("apache_combined_10k.log.gz")
+    expected = Counter(column(line.decode().split(" ")) for line in lines)
+    assert Counter(counted(FORMAT.parse(line)) for line in lines) == expected
 
 
 @settings(deadline=None)

@@ -41,6 +41,26 @@ def test_every_event_belongs_to_whom_the_slow_way_says(events, start, end):
     }
 
 
+ONE_SESSION = st.lists(
+    st.builds(
+        event,
+        st.integers(0, 3),
+        user=st.sampled_from([None, "ada", "bob"]),
+        session=st.sampled_from(["s", "s", "t", None]),
+    ),
+    max_size=9,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(ONE_SESSION)
+def test_every_event_belongs_to_one_person_also_when_much_happens_at_once(events):
+    engine = TableEngine(events)
+    found = engine.ask(lambda question: question.whole(PERSONS), stitched=True)
+    expected = [(row.writer, row.seq, reference.person(row, engine.rows)) for row in engine.rows]
+    assert sorted(found) == sorted(expected)
+
+
 def story(*events):
     """Whose events they are, of events at one minute after the other, given as (user, session)."""
     made = [event(minute, user=user, session=session) for minute, (user, session) in enumerate(events)]

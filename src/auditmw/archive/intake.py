@@ -13,7 +13,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from auditmw.archive.ranges import Ranges
 from auditmw.archive.seen import Seen
@@ -72,27 +72,15 @@ def copied(
     `on_damage` hears of lines that are no text; the reader tells the rest. `new_copy` gives a path for a copy.
     """
     lines = _new_lines(reader, known, on_damage)
-    piece, ended = Piece(reader.file, None, (), Ranges(), 0, last=False), False
-    while not ended:
+    last = False
+    while not last:
         path = new_copy()
-        seen, size, odd = Seen(), 0, []
         with path.open("xb") as copy:
-            for line in lines:
-                seen.add(line.seq)
-                size += len(line.body)
-                if _what(line.body) is _PLAIN:
-                    copy.write(seal(line.body, line.seq))
-                else:
-                    odd.append((line.seq, line.body))
-                if size >= piece_bytes:
-                    break
-            else:
-                ended = True
-            empty = not copy.tell()
-        piece = Piece(reader.file, None if empty else path, tuple(odd), seen.added, size, last=ended)
-        if empty:
+            filled = _fill(copy, lines, piece_bytes)
+        last = filled.last
+        if not filled.copied:
             os.unlink(path)
-        yield piece
+        yield Piece(reader.file, path if filled.copied else None, filled.odd, filled.seqs, filled.bytes, last)
 
 
 def tell_malformed(pieces: Iterable[Piece], malformed: set[tuple[str, int]], on_damage: OnDamage) -> None:
@@ -102,6 +90,29 @@ def tell_malformed(pieces: Iterable[Piece], malformed: set[tuple[str, int]], on_
         for line in reader.lines():
             if (writer_of(source), line.seq) in malformed:
                 on_damage(Damage(source, line.offset, reader.offset - line.offset, NOT_JSON))
+
+
+class _Filled(NamedTuple):
+    copied: bool
+    odd: tuple[tuple[int, bytes], ...]
+    seqs: Ranges
+    bytes: int
+    last: bool
+
+
+def _fill(copy: BinaryIO, lines: Iterator[Line], piece_bytes: int) -> _Filled:
+    """Copy lines until there are `piece_bytes` of them, or no more."""
+    seen, size, odd = Seen(), 0, []
+    for line in lines:
+        seen.add(line.seq)
+        size += len(line.body)
+        if _what(line.body) is _PLAIN:
+            copy.write(seal(line.body, line.seq))
+        else:
+            odd.append((line.seq, line.body))
+        if size >= piece_bytes:
+            return _Filled(copy.tell() > 0, tuple(odd), seen.added, size, last=False)
+    return _Filled(copy.tell() > 0, tuple(odd), seen.added, size, last=True)
 
 
 def _new_lines(reader: FileReader, known: Ranges, on_damage: OnDamage) -> Iterator[Line]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,20 +48,19 @@ class _Reading:
         self._loads = loads
         self._on_damage = on_damage
         self._told: set[str] = set()
+        self._done = False
         self._reached: datetime | None = None  # everything before was given
         self._timeless: tuple[str, int] | None = ("", 0)  # the last line without a time that was given; None is done
 
     def events(self) -> Iterator[Event]:
-        directory, done = self._layout.directory, False
-        with Snapshot(directory, archive_bytes=_ARCHIVE_BYTES, on_damage=self._on_damage) as snapshot:
-            while not done:
-                with snapshot.view() as view:
+        """Yield all events; begin no work before the first is asked for."""
+        with Snapshot(self._layout.directory, archive_bytes=_ARCHIVE_BYTES, on_damage=self._on_damage) as snapshot:
+            while not self._done:
+                # When the view expires, go on where it was, in what the files became.
+                with snapshot.view() as view, suppress(ExpiredError):
                     self._tell(view.missing)
-                    try:
-                        yield from self._windows(view)
-                        done = True
-                    except ExpiredError:  # go on where it was, in what the files became
-                        continue
+                    yield from self._windows(view)
+                    self._done = True
 
     def _windows(self, view: View) -> Iterator[Event]:
         """Yield what is to come, window by window."""

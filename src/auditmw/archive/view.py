@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -151,14 +151,17 @@ class Aside:
         self._known.update(files)
         with suppress(OSError, ArchiveError), leadership(self.layout) as leading:
             if leading:
-                leader = Leader(self.layout)
-                try:
-                    leader.begin()
-                    leader.check(files)
-                    for damaged in leader.manifest.damaged:
-                        self._known.pop(damaged.part.file, None)
-                finally:
-                    leader.close()
+                self._put(files)
+
+    def _put(self, files: Collection[str]) -> None:
+        leader = Leader(self.layout)
+        try:
+            leader.begin()
+            leader.check(files)
+        finally:
+            leader.close()
+        for damaged in leader.manifest.damaged:
+            self._known.pop(damaged.part.file, None)
 
     def applied(self, manifest: Manifest) -> Manifest:
         """Return the manifest with what is remembered among the damaged."""

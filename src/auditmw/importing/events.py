@@ -57,6 +57,8 @@ class EventSource:
     def __init__(self, redact: EventRedactor, keep_raw: KeepRaw) -> None:
         self._redact = redact
         self._keep_raw = keep_raw
+        self._moment: str | None = None  # the time of the last line, and how ids of that time begin
+        self._prefix = _prefix(None)
 
     def events(self, chunk: Chunk, parser: LineFormat, origin: Origin, tally: Tally) -> Iterator[Event]:
         """Yield the event of each line that holds one; `tally` counts them, and the other lines."""
@@ -103,7 +105,9 @@ class EventSource:
         sha.update(b"%b%d" % (mark, source["offset"]))
         digits = sha.hexdigest()
         moment = event.get("timestamp")
-        ident = f"{_prefix(moment)}{digits[:3]}-{_VARIANT[digits[3]]}{digits[4:7]}-{digits[7:19]}"
+        if moment != self._moment:  # most lines share their second with the line before
+            self._moment, self._prefix = moment, _prefix(moment)
+        ident = f"{self._prefix}{digits[:3]}-{_VARIANT[digits[3]]}{digits[4:7]}-{digits[7:19]}"
         return {"schema": SCHEMA, "id": ident, "timestamp": moment or observed, "observed": observed, **event}
 
 
@@ -136,8 +140,8 @@ def _add_raw(source: dict[str, Any], line: bytes) -> None:
 def _prefix(moment: str | None) -> str:
     """Return the first 15 characters of an id: the milliseconds since 1970, and the version."""
     milliseconds = _minute(moment[:17]) + int(moment[17:19]) * 1000 + int(moment[20:23]) if moment else 0
-    digits = f"{max(0, milliseconds):012x}"
-    return f"{digits[:8]}-{digits[8:]}-8"
+    milliseconds = max(0, milliseconds)
+    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-8"
 
 
 @lru_cache(maxsize=1024)

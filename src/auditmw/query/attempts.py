@@ -1,4 +1,3 @@
-# ruff: noqa: S608 -- all text in the SQL is ours, values are bound
 """The best attempt of each unit at a sequence of steps, as SQL.
 
 The events of a unit are in order by time, at the same time by writer, then by number.

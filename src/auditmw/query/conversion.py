@@ -1,4 +1,3 @@
-# ruff: noqa: S608 -- all text in the SQL is ours, values are bound
 """Conversion over time: how many reached a goal, of how many who could have, in each hour, day, week or month.
 
     signups = conversion(engine, "event:user_signed_up", scope, unit="session", breakdown="referrer.host")

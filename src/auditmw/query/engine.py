@@ -48,8 +48,8 @@ class Engine:
 
     `time_limit_seconds` holds for a question that brings none of its own; `slice_rows` is how many events a question
     looks at between two looks at the clock. `threads` and `memory_bytes` are DuckDB's, for all questions together.
-    `clock` counts seconds. `on_damage` hears of damaged places in journal files, which are left out. `archive_bytes`: as
-    `Snapshot` has it; what is waiting in closed journal files beyond that is archived first.
+    `clock` counts seconds. `on_damage` hears of damaged places in journal files, which are left out. `archive_bytes`:
+    as `Snapshot` has it; what is waiting in closed journal files beyond that is archived first.
     """
 
     def __init__(

@@ -1,4 +1,3 @@
-# ruff: noqa: S608 -- all text in the SQL is ours, values are bound
 """First touch: with what a unit first came, which is what its later successes are put down to.
 
 1. Of a field of the request (``referrer``, ``agent``, ``query.utm_source``, ...): what the unit's first request in the

@@ -1,4 +1,3 @@
-# ruff: noqa: S608 -- all text in the SQL is ours, values are bound
 """Funnels: how many came through a sequence of steps, where the others stayed, and who they are.
 
 What counts as coming through is said in attempts.py: each unit counts once, with its best attempt.

@@ -1,4 +1,3 @@
-# ruff: noqa: S608 -- all text in the SQL is ours, values are bound
 """Paths: what units did next after an event, or before it.
 
     onward = paths(engine, "path:/pricing", scope)                           # where do they go from there?

@@ -1,4 +1,3 @@
-# ruff: noqa: S608 -- all text in the SQL is ours, values are bound
 """Units: whose events make up a journey, and the order in which they happened."""
 
 from __future__ import annotations

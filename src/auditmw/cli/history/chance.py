@@ -15,7 +15,7 @@ _BITS = 12
 
 def stream(*name: object) -> Random:
     """The random numbers that go by this name."""
-    return Random(" ".join(map(str, name)))  # noqa: S311 - nothing secret comes of them
+    return Random(" ".join(map(str, name)))
 
 
 def steps(shares: Mapping[Choice, float]) -> tuple[tuple[float, Choice], ...]:
