@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from datetime import datetime, timedelta
 
 import duckdb
@@ -25,6 +26,7 @@ from archive_events import (
     write_file,
 )
 from auditmw.archive import archiving
+from auditmw.archive import snapshot as snapshot_module
 from auditmw.archive.archiver import archive
 from auditmw.archive.error import ArchiveError
 from auditmw.archive.manifest import archived_writers
@@ -346,6 +348,49 @@ def test_a_view_stays_as_it_is_while_others_go_on(tmp_path):
             assert new.connection.execute(count).fetchall() == [(2,)]
         for _ in range(2):
             assert old.connection.execute(f"SELECT count(*) FROM {old.relation()}").fetchall() == [(1,)]
+
+
+def test_threads_share_a_snapshot(tmp_path):
+    audit_log = Journal(tmp_path, rotate_bytes=3_000)
+    failures = []
+
+    def read(snapshot):
+        last = 0
+        for _ in range(8):
+            with snapshot.view() as view:
+                count, distinct = view.connection.execute(
+                    f"SELECT count(*), count(DISTINCT seq) FROM {view.relation()}"
+                ).fetchall()[0]
+            if not last <= count == distinct:
+                failures.append((last, count, distinct))
+            last = count
+
+    with Snapshot(tmp_path, archive_bytes=1, threads=1) as snapshot:
+        threads = [threading.Thread(target=read, args=(snapshot,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for n in range(200):
+            audit_log.append(body(n))
+        for thread in threads:
+            thread.join()
+        assert snapshot.archive_error is None
+    audit_log.close()
+    assert failures == []
+    assert len(seen(tmp_path)) == 200
+
+
+def test_a_snapshot_that_saw_many_parts_come_and_go_begins_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(snapshot_module, "_SPARE_FOOTERS", 3)
+    with Snapshot(tmp_path, archive_bytes=None, threads=1) as snapshot:
+        views = []
+        for n in range(12):
+            write_file(tmp_path, "a", n + 1, [body(n)], seq=n + 1)
+            archived(tmp_path, grace=timedelta(days=99), target_bytes=1 if n % 3 else 10**6)
+            views.append(snapshot.view())
+        for count, view in enumerate(views, 1):
+            found = view.connection.execute(f"SELECT count(*) FROM {view.relation()}").fetchall()
+            assert found == [(count,)]
+            view.close()
 
 
 def test_slices_of_a_view_have_each_event_once(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,17 @@ def assert_whole(directory, expected):
     assert list((directory / "archive").glob(".*")) == []
 
 
+RANDOM = re.compile(r'-[0-9a-f]{8}(?=\.)|"sha256": "[0-9a-f]*"')
+
+
+def state(directory):
+    """What is on the disk, but for what is random: many cuts leave the same, which need be looked at only once."""
+    manifest = directory / "archive" / "manifest.json"
+    files = [(str(path.relative_to(directory)), path.stat().st_size) for path in directory.rglob("*") if path.is_file()]
+    said = manifest.read_text() if manifest.exists() else ""
+    return RANDOM.sub("", f"{sorted(files)} {said}")
+
+
 def expected(tmp_path, name):
     """What may be seen: what was there before the step, and after."""
     undisturbed = tmp_path / "undisturbed"
@@ -51,19 +63,21 @@ def test_a_step_that_is_killed_at_any_call_loses_nothing(tmp_path, name):
     subprocess.run([sys.executable, program, killed, name], check=True, timeout=280, cwd=program.parent)
     directories = sorted(killed.iterdir(), key=lambda path: int(path.name))
     assert len(directories) > 5
-    for directory in directories:
+    for directory in {state(directory): directory for directory in directories}.values():
         assert_whole(directory, allowed)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_step_that_fails_at_any_call_loses_nothing(tmp_path, name):
-    allowed = expected(tmp_path, name)
+    allowed, looked_at = expected(tmp_path, name), set()
     for at in range(1, archive_crashes.LIMIT):
         directory = tmp_path / str(at)
         step = SCENARIOS[name](directory)
         with cut_off(at, raise_error) as count, contextlib.suppress(ArchiveError):
             step()
-        assert_whole(directory, allowed)
+        if (left := state(directory)) not in looked_at:
+            assert_whole(directory, allowed)
+            looked_at.add(left)
         if count[0] < at:
             return
     pytest.fail("never came to an end")

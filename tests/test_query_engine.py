@@ -1,5 +1,6 @@
 """The engine: what it does within its limits, and what it says when they are too narrow."""
 
+import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from auditmw.archive.error import ExpiredError
 from auditmw.archive.snapshot import Missing, PartFile
 from auditmw.query.count import count
+from auditmw.query.deadline import Deadline
 from auditmw.query.engine import Engine
 from auditmw.query.facets import facets
 from auditmw.query.page import page, pages
@@ -196,6 +198,22 @@ def test_a_facet_that_is_too_slow_says_so_and_the_others_are_whole(monkeypatch):
     assert path.values == ()
 
 
+def test_an_interrupt_is_repeated_until_the_answer_ends():
+    deadline = Deadline(lambda: 0.0)
+    deadline.begin(60)
+    interrupts, enough = [], threading.Event()
+
+    def interrupt():
+        interrupts.append(len(interrupts))
+        if len(interrupts) == 3:
+            enough.set()
+
+    with deadline.enforced(interrupt):
+        deadline.cancel()
+        assert enough.wait(10)
+    assert not any(thread.name == "auditmw-query-deadline" for thread in threading.enumerate())
+
+
 # Cancelling
 
 
@@ -374,3 +392,9 @@ def test_an_empty_directory_has_no_events(tmp_path):
     assert count(engine) == (0, False, None)
     assert page(engine).entries == ()
     engine.close()
+
+
+def test_without_duckdb_the_error_says_what_to_install():
+    program = "import sys; sys.modules['duckdb'] = None; import auditmw.query"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "ModuleNotFoundError: queries need DuckDB: pip install 'auditmw[query]'" in ran.stderr

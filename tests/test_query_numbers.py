@@ -24,7 +24,7 @@ BOUNDS = st.one_of(st.none(), st.integers(-1, 9).map(at), st.integers(0, 3000).m
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(random_events(), BOUNDS, BOUNDS, st.integers(1, 12))
 def test_a_count_is_exact_or_says_that_there_are_more(events, start, end, cap):
     engine = TableEngine(events)
@@ -57,7 +57,7 @@ def test_a_count_tells_how_far_it_is():
     assert len(seen) > 2
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(random_events(), BOUNDS, BOUNDS, st.sampled_from(["status", "level", None]), st.sampled_from(["1m", "1h", "1d"]))
 def test_a_histogram_is_what_the_slow_way_counts(events, start, end, by, width):
     engine = TableEngine(events)
@@ -112,7 +112,7 @@ def test_a_width_is_the_narrowest_nice_one_that_fits(seconds, width):
 @given(
     st.datetimes(datetime(1995, 1, 1), datetime(2037, 1, 1)),
     st.integers(1, 100_000),
-    st.sampled_from(WIDTHS[3:]),
+    st.sampled_from(WIDTHS[5:]),
     st.sampled_from(
         ["UTC", "Europe/Amsterdam", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo"]
     ),
@@ -129,7 +129,7 @@ def test_buckets_cover_the_range_without_gaps_and_begin_where_the_clock_says(sta
     assert all((edge.timestamp() % made.step_seconds) == 0 for edge in made.edges)
     for edge in made.edges:
         local = edge.astimezone(zone)
-        assert local.second == 0 or width in ("1s", "5s", "10s", "30s")
+        assert local.second == 0
         if width in ("1d", "1w", "1mo", "1y"):
             assert (local - timedelta(microseconds=1)).date() < local.date() or local.hour <= 1
         if width == "1w":
@@ -163,7 +163,7 @@ def test_a_histogram_that_makes_no_sense_is_refused(options, message):
         histogram(TableEngine(), Scope(None, at(0), at(10_000)), **options)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(random_events(), BOUNDS, BOUNDS, st.integers(1, 4))
 def test_facets_are_what_the_slow_way_counts(events, start, end, limit):
     engine = TableEngine(events)
@@ -199,7 +199,7 @@ def test_a_facet_of_no_field_is_refused():
         facets(TableEngine(), ["http"])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(random_events(), BOUNDS, BOUNDS, st.integers(1, 4), st.booleans())
 def test_a_summary_is_what_the_slow_way_counts(events, start, end, limit, stitched):
     engine = TableEngine(events)

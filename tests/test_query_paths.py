@@ -203,3 +203,17 @@ def test_what_makes_no_paths_is_refused(anchor, options, said):
 def test_paths_that_had_to_end_say_so():
     found = paths(ENGINE.hold(VISITS), "path:/", time_limit_seconds=0)
     assert (found.units, found.steps, found.partial.reasons) == (0, ((), (), ()), ("time limit",))
+
+
+def test_of_equally_frequent_pages_those_that_sort_first_are_shown():
+    visits = [
+        one
+        for number, page in enumerate("fbdaec")
+        for one in (happening(0, session=f"s{number}"), happening(1, f"/{page}", session=f"s{number}"))
+    ]
+    assert steps_of(in_order(*visits), top=2, steps=1) == [[("/a", 1), ("/b", 1), ("rest", 4)]]
+
+
+def test_the_page_that_is_not_repeated_is_that_of_the_first_anchor():
+    visit = in_order(*[happening(minute, page) for minute, page in enumerate(["/", "/", "/pricing"])])
+    assert steps_of(visit, "path:(/ OR /pricing)", steps=1) == [[("/pricing", 1)]]

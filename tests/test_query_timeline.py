@@ -29,7 +29,7 @@ def persons(engine, scope=EVERYTHING):
     }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(random_events(), BOUNDS, BOUNDS)
 def test_every_event_belongs_to_whom_the_slow_way_says(events, start, end):
     engine = TableEngine(events)
@@ -52,7 +52,7 @@ ONE_SESSION = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ONE_SESSION)
 def test_every_event_belongs_to_one_person_also_when_much_happens_at_once(events):
     engine = TableEngine(events)
@@ -110,7 +110,7 @@ def test_somebody_who_logs_in_after_the_range_is_known_in_it():
     assert set(persons(engine, Scope(None, at(0), at(1))).values()) == {"ada"}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(random_events(), BOUNDS, BOUNDS, ORDERS, st.booleans(), st.integers(2, 7))
 def test_a_timeline_is_what_the_slow_way_finds(events, start, end, order, stitched, limit):
     engine = TableEngine(events)
@@ -134,7 +134,7 @@ def test_a_timeline_is_what_the_slow_way_finds(events, start, end, order, stitch
     assert {one.partial for one in shown} == {None}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(random_events(), ORDERS)
 def test_visits_are_those_of_the_slow_way(events, order):
     engine = TableEngine(events)
@@ -204,12 +204,23 @@ def test_an_event_is_found_by_its_id_wherever_it_is(id, minute):
     assert found.partial is None
 
 
+def test_an_event_is_looked_for_near_the_time_in_its_id_first(monkeypatch):
+    engine = TableEngine([event(10, id=uuid(10))])
+    scopes = []
+    ask = engine.ask
+    monkeypatch.setattr(
+        engine, "ask", lambda answer, scope=EVERYTHING, **options: scopes.append(scope) or ask(answer, scope, **options)
+    )
+    event_by_id(engine, uuid(10))
+    assert scopes == [Scope(None, at(9), at(70))]
+
+
 def test_an_event_that_is_not_there_is_not_found():
     assert event_by_id(TableEngine([event(0)]), uuid(3)) == (None, None)
     assert context(TableEngine([event(0)]), uuid(3)) == ((), None, (), None)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     random_events(), st.integers(0, 4), st.integers(0, 4), st.sampled_from([None, "session", "user", "ip"]), st.data()
 )

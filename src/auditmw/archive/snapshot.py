@@ -46,6 +46,7 @@ from auditmw.journal.reader import OnDamage, damage_handler
 __all__ = ["Missing", "PartFile", "Snapshot", "View"]
 
 _ATTEMPTS = 100
+_SPARE_FOOTERS = 200  # half a megabyte each
 _ARCHIVE_MEMORY_BYTES = 384 * 1024 * 1024  # beside what the snapshot has
 
 
@@ -77,6 +78,7 @@ class Snapshot:
         self._lock = threading.Lock()
         self._archiving = threading.Lock()
         self._state: _State | None = None
+        self._scratch: Path | None = None
         self.archive_error: ArchiveError | None = None
 
     def view(self) -> View:
@@ -96,14 +98,21 @@ class Snapshot:
             try:
                 state.update()
             except BaseException:
-                self._close()  # half of an update is not to be built upon
+                self._state = None  # half of an update is not to be built upon
                 raise
+            if state.is_worn():
+                self._state = None  # it ends with the last view of it
             return state.view()
 
     def close(self) -> None:
         """Let go of memory and temporary files. Views that are open end."""
         with self._lock:
-            self._close()
+            if self._state is not None:
+                self._state.connection.close()
+                self._state = None
+            if self._scratch is not None:
+                shutil.rmtree(self._scratch, ignore_errors=True)
+                self._scratch = None
 
     def __enter__(self) -> Snapshot:
         return self
@@ -122,17 +131,14 @@ class Snapshot:
             self.archive_error = error if isinstance(error, ArchiveError) else ArchiveError(str(error))
 
     def _open(self) -> _State:
-        scratch = Path(tempfile.mkdtemp(prefix="auditmw-"))
+        self._scratch = self._scratch or Path(tempfile.mkdtemp(prefix="auditmw-"))
+        scratch = Path(tempfile.mkdtemp(dir=self._scratch))
         reads = self._layout.archive, self._layout.journal
         connection = connect(scratch, memory_bytes=self._memory_bytes, threads=self._threads, reads=reads)
+        # Else a query would parse the footers of all its files, which may take longer than all the rest.
+        connection.execute("SET GLOBAL parquet_metadata_cache = true")
         self._state = _State(self._layout, connection, scratch, self._on_damage, self._aside)
         return self._state
-
-    def _close(self) -> None:
-        if self._state is not None:
-            self._state.connection.close()
-            shutil.rmtree(self._state.scratch, ignore_errors=True)
-            self._state = None
 
 
 def _size(files: Iterable[Path]) -> int:
@@ -150,7 +156,6 @@ class _State:
         self, layout: Layout, connection: duckdb.DuckDBPyConnection, scratch: Path, on_damage: OnDamage, aside: Aside
     ) -> None:
         self.connection = connection
-        self.scratch = scratch
         self._layout = layout
         self._aside = aside
         self._versions = Versions(connection)
@@ -158,6 +163,7 @@ class _State:
         self._cut_off = CutOff(connection, self._versions, layout)
         self._manifest = Manifest()
         self._stamp: object = self  # of no manifest
+        self._met: set[str] = set()
 
     def update(self) -> None:
         """Read what is new. Views that are open do not see it."""
@@ -183,11 +189,16 @@ class _State:
         cursor = quiet(self.connection.cursor())
         return View(cursor, self._aside, self._manifest, self._versions.pinned(tables), live)
 
+    def is_worn(self) -> bool:
+        """Return whether DuckDB remembers the footers of many more parts than there are; it forgets none."""
+        return len(self._met) > 2 * len(self._manifest.parts) + _SPARE_FOOTERS
+
     def _unarchived(self) -> dict[Path, bool] | None:
         """Load the manifest, list the journal files and whether they are archived; None when that changed meanwhile."""
         if self._is_changed():
             self._stamp = manifests.stamp(self._layout)
             self._manifest = self._loaded()
+            self._met.update(part.file for part in self._manifest.parts)
         files = {file: self._manifest.holds(file) for file in journal_files(self._layout.directory)}
         return None if self._is_changed() else files
 

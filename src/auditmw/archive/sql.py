@@ -22,7 +22,6 @@ def connect(temporary: Path, *, memory_bytes: int, threads: int, reads: Iterable
     connection = duckdb.connect(config=config)
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute("SET GLOBAL preserve_insertion_order = true")
-    connection.execute("SET GLOBAL parquet_metadata_cache = true")
     # A name is checked as it is given, and again when it was found.
     folders = [f"{name}/" for folder in (temporary, *reads) for name in (os.fspath(folder), exactly(folder))]
     connection.execute(f"SET allowed_directories = [{', '.join(map(quoted, folders))}]")

@@ -25,7 +25,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def format_options(command: Command) -> Command:
     """Add the options that are the arguments of `FormatChoice`, by the same names."""
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
-    decode = "User and session come from auditmw's headers, percent-encoded; not needed for `nginx-config` formats."
+    decode = "User and session in the log are what auditmw's middleware sent: percent-encoded."
     for option in (
         click.option("--decode-users", is_flag=True, help=decode),
         click.option("--map", "names", multiple=True, metavar="KEY=NAME", help="JSON lines: what a key means."),

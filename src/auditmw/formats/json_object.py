@@ -36,7 +36,7 @@ class StatusNumber(Place):
 
     def put(self, event: Event, text: str, escaped: bool = False) -> bool:
         """Write the code, and what follows from it."""
-        if not text.isdecimal() or int(text) > 999:
+        if not text.isdecimal() or len(text) > 3:
             raise ValueError("expected a status code")
         event["level"], event["outcome"] = judge(int(text))
         event["severity"] = SEVERITY[event["level"]]

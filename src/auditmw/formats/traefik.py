@@ -31,6 +31,7 @@ from auditmw.formats.json_object import STATUS_NUMBER, JsonObjectFormat, Member,
 from auditmw.formats.line import Event, LineError, TimeBasis
 
 _HEADERS = {"request_": "request", "downstream_": "response"}
+_MOST_NANOSECONDS = 2**53  # the schema's limit
 _ADDRESS = re.compile(r"\[?([^\[\]]*)\]?:([0-9]{1,5})")
 
 
@@ -108,8 +109,8 @@ class Protocol(Text):
 
 
 def _nanoseconds(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError("expected nanoseconds")
+    if not (text.isascii() and text.isdecimal()) or int(text) >= _MOST_NANOSECONDS:
+        raise ValueError("expected nanoseconds, of at most 104 days")
     return int(text)
 
 

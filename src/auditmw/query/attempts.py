@@ -64,17 +64,19 @@ def _columns(count: int) -> str:
     return ", ".join(f"t{step}" for step in range(1, count + 1))
 
 
-_JOURNEYS = """journeys AS (
-    SELECT unit, {marks} AS marks FROM marked GROUP BY unit HAVING bit_or(mark) & 1 > 0)"""
+_JOURNEYS = "journeys AS (SELECT unit, {marks} AS marks FROM marked GROUP BY unit)"
 
 
 def _chain(source: str, count: int, first: str) -> str:
     """Return SQL for the attempt that begins at the first start in `marks` for which the condition `first` holds."""
-    for step in range(1, count + 1):
-        later = first if step == 1 else f"mark > t{step - 1}"
-        taken = f"list_min(list_filter(marks, lambda mark: mark & {_bit(step)} > 0 AND {later}))"
-        source = f"(SELECT *, {taken} AS t{step} FROM {source})"
+    source = f"(SELECT * FROM (SELECT *, {_taken(1, first)} AS t1 FROM {source}) WHERE t1 IS NOT NULL)"
+    for step in range(2, count + 1):
+        source = f"(SELECT *, {_taken(step, f'mark > t{step - 1}')} AS t{step} FROM {source})"
     return source
+
+
+def _taken(step: int, condition: str) -> str:
+    return f"list_min(list_filter(marks, lambda mark: mark & {_bit(step)} > 0 AND {condition}))"
 
 
 def _earliest(count: int) -> str:
