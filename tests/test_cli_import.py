@@ -533,11 +533,12 @@ def test_ctrl_c_finishes_what_is_in_work_says_how_to_go_on_and_going_on_works(di
         poll(lambda: directory.exists() and journal_files(directory), "the first file")
         os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the processes that write, too
         out, err = child.communicate(timeout=60)
-    assert child.returncode == 130, err
     assert "Traceback" not in err
     found = json.loads(out)
     assert found["imported"] == len(stored(directory))
-    assert found["imported"] == 400 or "run the same command again to go on" in err
+    if found["imported"] < 400:  # else it had finished when the signal came
+        assert child.returncode == 130, err
+        assert "run the same command again to go on" in err
     again = summary(run_import(large, "--into", directory))
     assert again["imported"] + again["already_there"] == 400
     assert stored_paths(directory) == LARGE
