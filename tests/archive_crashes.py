@@ -52,61 +52,79 @@ def raise_error() -> None:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def archiving(directory: Path) -> Callable[[], object]:
-    """A first archive step: two days, two writers, an intent, a damaged line, a line that stands twice."""
+def two_writers(directory: Path) -> None:
+    """Nothing archived: two days, two writers, an intent, a damaged line, a line that stands twice."""
     write_file(directory, "a", 1, [body(1), pending(2), body(3, at=DAY - timedelta(days=1))])
     write_file(directory, "a", 2, [body(3, at=DAY - timedelta(days=1)), body(2)], seq=3)
     file = write_file(directory, "b", 1, [body(4), body(5)])
     file.write_bytes(file.read_bytes() + b"rubbish\n")
-    return lambda: archived(directory)
 
 
-def merging(directory: Path) -> Callable[[], object]:
-    """A step that merges parts and archives a file, and deletes what it supersedes."""
+def small_parts(directory: Path) -> None:
+    """Small parts, in one of which an intent is open that another settles, and a file that is not archived."""
     write_file(directory, "a", 1, [body(1), pending(2)])
     archived(directory)
     write_file(directory, "a", 2, [body(2), body(3)], seq=3)
     archived(directory, target_bytes=1)
     write_file(directory, "b", 1, [body(4), body(5)])
-    archived(directory, target_bytes=1)
-    return lambda: archived(directory)
 
 
-def sweeping(directory: Path) -> Callable[[], object]:
-    """A step that only deletes what was superseded before."""
+def superseded_files(directory: Path) -> None:
+    """Everything archived, and the journal files still there."""
     write_file(directory, "a", 1, [body(1), body(2)])
     write_file(directory, "b", 1, [body(4), body(5)])
-    archive(directory, now=lambda: DAY, batch_bytes=1, target_bytes=1)
-    return lambda: archived(directory)
+    archive(directory, now=lambda: DAY, target_bytes=1)
 
 
-def pruning(directory: Path) -> Callable[[], object]:
-    """A step that prunes the day before; it is no loss when those events are gone."""
+def two_days(directory: Path) -> None:
+    """A part of the day before, and one of the day."""
     write_file(directory, "a", 1, [body(3, at=DAY - timedelta(days=1))])
-    archived(directory)
     write_file(directory, "b", 1, [body(4), body(5)])
     archived(directory)
-    return lambda: prune(directory, timedelta(days=30, hours=12), now=lambda: DAY + timedelta(days=30), grace=NO_GRACE)
 
 
-SCENARIOS = {made.__name__: made for made in (archiving, merging, sweeping, pruning)}
+def prune_a_day(directory: Path) -> None:
+    """Prune the day before; it is no loss when those events are gone."""
+    prune(directory, timedelta(days=30, hours=12), now=lambda: DAY + timedelta(days=30), grace=NO_GRACE)
+
+
+SCENARIOS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
+    "archiving": (two_writers, archived),
+    "archiving and merging": (small_parts, archived),
+    "deleting": (superseded_files, archived),
+    "pruning": (two_days, prune_a_day),
+}
+"""What is there before, and the step that is cut off."""
+
 LIMIT = 500
 
 
+def in_a_process(task: Callable[[], object]) -> int:
+    """Run the task in a child, forked before this process has any thread; return how it ended."""
+    child = os.fork()
+    if child == 0:
+        task()
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+
 def main() -> None:
-    """Run the scenario again and again, each time in a process that is killed at the next call."""
-    directory, name = Path(sys.argv[1]), sys.argv[2]
+    """Run the step again and again, each time in a process that is killed at the next call."""
+    directory, (prepare, step) = Path(sys.argv[1]), SCENARIOS[sys.argv[2]]
+    template = directory / "0"
+    in_a_process(lambda: prepare(template))
     for at in range(1, LIMIT):
         work = directory / str(at)
-        child = os.fork()  # before this process has any thread
-        if child == 0:
-            step = SCENARIOS[name](work)
-            with cut_off(at, lambda: os.kill(os.getpid(), 9)):
-                step()
-            os._exit(0)
-        if os.waitpid(child, 0)[1] == 0:
-            shutil.rmtree(work)
-            return
+        shutil.copytree(template, work)
+
+        def killed() -> None:
+            with cut_off(at, lambda: os.kill(os.getpid(), 9)):  # noqa: B023
+                step(work)  # noqa: B023
+
+        if in_a_process(killed) == 0:
+            break
+    shutil.rmtree(work)
+    shutil.rmtree(template)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,18 +46,20 @@ def state(directory):
     return RANDOM.sub("", f"{sorted(files)} {said}")
 
 
-def expected(tmp_path, name):
-    """What may be seen: what was there before the step, and after."""
-    undisturbed = tmp_path / "undisturbed"
-    step = SCENARIOS[name](undisturbed)
+def prepared(tmp_path, name):
+    """A directory as it is before the step, the step, and what may be seen: what was there before it, and after."""
+    prepare, step = SCENARIOS[name]
+    template, undisturbed = tmp_path / "template", tmp_path / "undisturbed"
+    prepare(template)
+    shutil.copytree(template, undisturbed)
     before = events(undisturbed)
-    step()
-    return before, events(undisturbed)
+    step(undisturbed)
+    return template, step, (before, events(undisturbed))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_step_that_is_killed_at_any_call_loses_nothing(tmp_path, name):
-    allowed = expected(tmp_path, name)
+    _, _, allowed = prepared(tmp_path, name)
     killed = tmp_path / "killed"
     killed.mkdir()
     program = Path(archive_crashes.__file__)
@@ -69,12 +72,13 @@ def test_a_step_that_is_killed_at_any_call_loses_nothing(tmp_path, name):
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_step_that_fails_at_any_call_loses_nothing(tmp_path, name):
-    allowed, looked_at = expected(tmp_path, name), set()
+    template, step, allowed = prepared(tmp_path, name)
+    looked_at = set()
     for at in range(1, archive_crashes.LIMIT):
         directory = tmp_path / str(at)
-        step = SCENARIOS[name](directory)
+        shutil.copytree(template, directory)
         with cut_off(at, raise_error) as count, contextlib.suppress(ArchiveError):
-            step()
+            step(directory)
         if (left := state(directory)) not in looked_at:
             assert_whole(directory, allowed)
             looked_at.add(left)

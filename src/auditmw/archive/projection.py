@@ -23,7 +23,7 @@ SEPARATOR = "chr(31)"
 OPEN, CLOSED, FINAL, LATE = "open", "closed", "final", "late"
 """What a row is to a query (states.py)."""
 
-_SEARCHED: dict[str, Literal["value", "list", "json"]] = {
+SEARCHED: dict[str, Literal["value", "list", "json"]] = {
     "actor.provider": "value",
     "actor.realm": "value",
     "actor.roles": "list",
@@ -57,7 +57,7 @@ _SEARCHED: dict[str, Literal["value", "list", "json"]] = {
 _READ_AS: dict[str, Any] = {"value": "VARCHAR", "list": ["VARCHAR"], "json": "JSON"}
 
 # What a browser or a person does not call itself.
-_BOT = (
+BOT = (
     "(?i)bot\\b|bot[/-]|crawl|spider|slurp|archiver|scrapy|headless|lighthouse|monitor|uptime|pingdom|feedfetcher|"
     "facebookexternalhit|preview|^curl/|^wget/|python-|^go-http-client|^java/|^okhttp|libwww|^axios|^node|^ruby|^php"
 )
@@ -79,7 +79,7 @@ def rows(lines: str, *, packed: bool) -> str:
     # Level by level, because what an SQL function names twice, as nullif does, is planned twice.
     event = f"SELECT writer, seq, body, json_transform(body, '{_STRUCTURE}') AS e FROM {lines}"
     extracted = f"""SELECT {fields}, writer, seq, body,
-        coalesce(regexp_matches(e.http.request.user_agent, '{_BOT}'), false) AS bot,
+        coalesce(regexp_matches(e.http.request.user_agent, '{BOT}'), false) AS bot,
         CASE WHEN e.outcome.result = 'pending' AND json_type(body, '$.id') = 'VARCHAR' THEN '{OPEN}' ELSE '{FINAL}' END
             AS state,
         concat_ws({SEPARATOR}, {_singles()}) AS singles, concat_ws(',', {_documents()}) AS documents FROM ({event})"""
@@ -117,7 +117,7 @@ def _structure() -> str:
     for column in COLUMNS:
         # A cast of JSON to TIMESTAMP would drop the zone's offset.
         put(column.path, {"integer": "BIGINT", "flag": "BOOLEAN", "json": "JSON"}.get(column.kind, "VARCHAR"))
-    for path, kind in _SEARCHED.items():
+    for path, kind in SEARCHED.items():
         put(tuple(path.split(".")), _READ_AS[kind])
     return json.dumps(structure)
 
@@ -150,18 +150,18 @@ def _singles() -> str:
         field = _field(path.split("."))
         if path == "client.peer_address":
             return f"nullif({field}, e.client.address)"
-        if _SEARCHED[path] == "value":
+        if SEARCHED[path] == "value":
             return field
         if path == "client.forwarded":
             field = f"list_filter({field}, lambda x: x IS DISTINCT FROM e.client.address)"
         return f"nullif(array_to_string({field}, {SEPARATOR}), '')"
 
-    return ", ".join(single(path) for path, kind in _SEARCHED.items() if kind != "json")
+    return ", ".join(single(path) for path, kind in SEARCHED.items() if kind != "json")
 
 
 def _documents() -> str:
     """SQL for those that may hold anything."""
-    return ", ".join(f"{_field(path.split('.'))}::VARCHAR" for path, kind in _SEARCHED.items() if kind == "json")
+    return ", ".join(f"{_field(path.split('.'))}::VARCHAR" for path, kind in SEARCHED.items() if kind == "json")
 
 
 def _leaves(documents: str) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 
-NEEDS = ("click", "rich")
+NEEDS = ("click", "rich", "duckdb")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from auditmw.archive.columns import COLUMNS, Column
-from auditmw.archive.projection import _SEARCHED
+from auditmw.archive.projection import SEARCHED
 from auditmw.query.texts import Pattern
 
 _HEXADECIMAL = re.compile(r"[0-9a-f-]{4,}", re.IGNORECASE)
@@ -38,7 +38,7 @@ def folded(text: str) -> str:
 
 def other_texts(event: Mapping[str, Any]) -> Iterator[str]:
     """Yield the values that the archive's column `text` has of an event."""
-    for path in _SEARCHED:
+    for path in SEARCHED:
         value: Any = event
         for key in path.split("."):
             value = value.get(key) if isinstance(value, Mapping) else None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, TypeAlias
 
-from auditmw.archive.projection import _BOT
+from auditmw.archive.projection import BOT
 from auditmw.query.fields import EACH, Field
 from auditmw.query.freetext import folded, other_texts, text_columns
 from auditmw.query.syntax import And, Match, Node, Not, Or, Text
@@ -20,7 +20,7 @@ from auditmw.query.values import During, Exists, InNetwork, Is, Like, OneOf, Ord
 Event: TypeAlias = Mapping[str, Any]
 Matcher: TypeAlias = Callable[[Event], bool]
 _AGENT = ("http", "request", "user_agent")
-_is_bot = re.compile(_BOT, re.ASCII).search  # as RE2 has it: word boundaries are those of ASCII
+_is_bot = re.compile(BOT, re.ASCII).search  # as RE2 has it: word boundaries are those of ASCII
 _Judge: TypeAlias = Callable[[Any], bool]  # of one value
 
 
