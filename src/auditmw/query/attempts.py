@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from auditmw.query.conditions import Sql
-from auditmw.query.units import RANKED
+from auditmw.query.units import POSITION, RANKS
 
 _TIME = 68  # mark >> 68: the time in microseconds
 _STEPS = 2**8  # mark & 255: the steps that the event matches, one bit for each
@@ -34,7 +34,7 @@ def best_attempts(unit: str, steps: Sequence[Sql], *, strict: bool, window: time
     """Return common table expressions, the last of them `attempts`: unit, t1, t2, ..., one for each step.
 
     Of each unit with an event that matches the first step; times are in microseconds since 1970, NULL for the steps
-    that it did not come to. `unit`: a column. The first of the expressions is `units.RANKED`.
+    that it did not come to. `unit`: a column. The first of the expressions is `units.RANKS`.
     """
     marked = _marked(unit, steps, strict=strict)
     count = len(steps)
@@ -43,17 +43,21 @@ def best_attempts(unit: str, steps: Sequence[Sql], *, strict: bool, window: time
     if window is not None:
         bound["window"] = min(window // timedelta(microseconds=1), _NEVER_CUTS)
     times = ", ".join(f"(t{step} >> {_TIME})::BIGINT AS t{step}" for step in range(1, count + 1))
-    return Sql(f"{RANKED}, {marked}, {found}, attempts AS (SELECT unit, {times} FROM best)", bound)
+    return Sql(f"{RANKS}, {marked}, {found}, attempts AS (SELECT unit, {times} FROM best)", bound)
 
 
 def _marked(unit: str, steps: Sequence[Sql], *, strict: bool) -> str:
     matches = " + ".join(
         f"CASE WHEN {step.text} THEN {_bit(number)} ELSE 0 END" for number, step in enumerate(steps, 1)
     )
-    kept = "" if strict else " AND steps > 0"  # only a strict attempt looks at the events between
+    # Only a strict attempt looks at the events between. The condition stands before the join, and is no sum, so that
+    # of what it leaves out little is read from the files.
+    kept = "TRUE" if strict else " OR ".join(step.text for step in steps)
     return f"""marked AS (
-        SELECT unit, position * {_STEPS} + steps AS mark
-        FROM (SELECT {unit} AS unit, position, {matches} AS steps FROM ranked) WHERE unit IS NOT NULL{kept})"""
+        SELECT unit, {POSITION} * {_STEPS} + steps AS mark
+        FROM (SELECT {unit} AS unit, time, writer, seq, {matches} AS steps FROM events
+            WHERE {unit} IS NOT NULL AND time IS NOT NULL AND ({kept}))
+        LEFT JOIN ranks USING (writer))"""
 
 
 def _bit(step: int) -> int:

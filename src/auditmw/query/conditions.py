@@ -34,9 +34,9 @@ class Sql(NamedTuple):
 
 
 def condition(query: Query | str, role: str, prefix: str) -> Sql:
-    """Return a query as a condition, TRUE for a row that matches; the names of its values begin with `prefix`.
+    """Return a query as a condition: TRUE for a row that matches, FALSE or NULL for others.
 
-    Raises UnusableQueryError when the query has errors, or is empty and so would match every event.
+    The names of its values begin with `prefix`. Raises UnusableQueryError when the query has errors, or is empty and so would match every event.
     """
     parsed = parse(query) if isinstance(query, str) else query
     if parsed.errors:
@@ -57,4 +57,4 @@ def named(found: Predicate, prefix: str) -> Sql:
     first, *rest = found.sql.split("?")
     names = [f"{prefix}_{number}" for number in range(len(rest))]
     text = first + "".join(f"${name}{piece}" for name, piece in zip(names, rest, strict=True))
-    return Sql(f"coalesce({text}, FALSE)", dict(zip(names, found.params, strict=True)))
+    return Sql(text, dict(zip(names, found.params, strict=True)))

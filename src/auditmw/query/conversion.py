@@ -26,7 +26,7 @@ from auditmw.query.partial import Partial
 from auditmw.query.periods import Length, Period, calendar, check_length
 from auditmw.query.question import Question, Row
 from auditmw.query.scope import EVERYTHING, Scope
-from auditmw.query.units import RANKED, Unit, unit_column
+from auditmw.query.units import RANKS, Unit, unit_column
 
 MAX_PERIODS = 2_000
 
@@ -148,7 +148,7 @@ def _of_units(asked: _Asked, unit: str, number: Sql) -> Sql:
     """Return common table expressions, the last of them `counted`: a row for each unit in each period and in all."""
     touches = None if asked.breakdown is None else first_touch(unit, asked.breakdown, "activity")
     activity = f"""activity AS (
-        SELECT unit, period, bool_or(based) AS based, count(*) FILTER (goal) AS goals
+        SELECT unit, period, count(*) FILTER (based) > 0 AS based, count(*) FILTER (goal) AS goals
         FROM (SELECT {unit} AS unit, {number.text} AS period, {asked.base.text} AS based, {asked.goal.text} AS goal
             FROM events)
         WHERE unit IS NOT NULL AND period >= 0 AND (based OR goal) GROUP BY unit, period)"""
@@ -159,7 +159,7 @@ def _of_units(asked: _Asked, unit: str, number: Sql) -> Sql:
     if touches is None:
         return Sql(f"{activity}, counted AS ({counted})")
     return Sql(
-        f"""{RANKED}, {activity}, {touches.text},
+        f"""{RANKS}, {activity}, {touches.text},
         counted AS (SELECT * FROM ({counted}) LEFT JOIN touches USING (unit))""",
         touches.bound,
     )

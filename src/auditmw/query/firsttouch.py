@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from auditmw.query.conditions import Sql
 from auditmw.query.fields import EACH, UnknownFieldError, find
+from auditmw.query.units import POSITION
 
 _PARAMETER = "query."
 _REFERRING_HOST = "referrer.host"
@@ -35,14 +36,16 @@ def field_value(name: str) -> Sql:
 def first_touch(unit: str, field: str, among: str) -> Sql:
     """Return a common table expression `touches`: unit, value; of the units in the table `among`, where they have one.
 
-    `unit`: a column. It stands behind `units.RANKED`. Raises ValueError for an unknown field.
+    `unit`: a column. It stands behind `units.RANKS`. Raises ValueError for an unknown field.
     """
     value = _value(field)
     kept = "event = 'http_request'" if value.of_request else f"{value.sql.text} IS NOT NULL"
     return Sql(
         f"""touches AS (
-        SELECT {unit} AS unit, arg_min_null({value.sql.text}, position) AS value FROM ranked
-        WHERE {unit} IN (SELECT unit FROM {among}) AND {kept} GROUP BY {unit})""",
+        SELECT unit, arg_min_null(value, {POSITION}) AS value
+        FROM (SELECT {unit} AS unit, time, writer, seq, {value.sql.text} AS value FROM events
+            WHERE {unit} IN (SELECT unit FROM {among}) AND time IS NOT NULL AND {kept})
+        LEFT JOIN ranks USING (writer) GROUP BY unit)""",
         value.sql.bound,
     )
 

@@ -23,7 +23,7 @@ from auditmw.query.partial import Partial
 from auditmw.query.question import Question, Row
 from auditmw.query.scope import EVERYTHING, Scope
 from auditmw.query.templates import path_template_sql
-from auditmw.query.units import RANKED, Unit, unit_column
+from auditmw.query.units import POSITION, RANKS, Unit, unit_column
 
 MAX_STEPS = 10
 MAX_TOP = 100
@@ -116,19 +116,26 @@ def _walks(unit: str, anchor: Sql, among: Sql, *, backward: bool, collapse: bool
     beyond, order = ("<", "DESC") if backward else (">", "ASC")
     pairs = "list_zip(numbers, list_prepend(origin, numbers), true)"
     changed = f"list_transform(list_filter({pairs}, lambda two: two[1] IS DISTINCT FROM two[2]), lambda two: two[1])"
-    text = f"""{RANKED},
-    names AS MATERIALIZED (SELECT key, {_PAGE} AS page FROM (SELECT DISTINCT {_KEY} AS key FROM ranked)),
+    text = f"""{RANKS},
+    names AS MATERIALIZED (
+        SELECT key, {_PAGE} AS page FROM (SELECT DISTINCT {_KEY} AS key FROM events WHERE time IS NOT NULL)),
     pages AS MATERIALIZED (
         SELECT page, row_number() OVER () AS number FROM (SELECT DISTINCT page FROM names WHERE page IS NOT NULL)),
     numbered AS MATERIALIZED (SELECT key, number FROM names JOIN pages USING (page)),
     anchors AS MATERIALIZED (
-        SELECT {unit} AS unit, min(position) AS anchored, arg_min_null({_KEY}, position) AS key FROM ranked
-        WHERE {unit} IS NOT NULL AND {anchor.text} GROUP BY {unit}),
+        SELECT unit, min({POSITION}) AS anchored, arg_min_null(key, {POSITION}) AS key
+        FROM (SELECT {unit} AS unit, time, writer, seq, {_KEY} AS key FROM events
+            WHERE {unit} IS NOT NULL AND time IS NOT NULL AND {anchor.text})
+        LEFT JOIN ranks USING (writer) GROUP BY unit),
+    placed AS (
+        SELECT unit, key, {POSITION} AS position
+        FROM (SELECT {unit} AS unit, time, writer, seq, {_KEY} AS key FROM events
+            WHERE time IS NOT NULL AND {among.text})
+        LEFT JOIN ranks USING (writer)),
     beyond AS (
         SELECT unit, list(number ORDER BY position {order}) AS numbers
-        FROM (SELECT {unit} AS name, position, {_KEY} AS key, {among.text} AS kept FROM ranked)
-        JOIN (SELECT unit, anchored FROM anchors) ON name = unit AND position {beyond} anchored
-        JOIN numbered USING (key) WHERE kept GROUP BY unit),
+        FROM placed JOIN (SELECT unit, anchored FROM anchors) USING (unit) JOIN numbered USING (key)
+        WHERE position {beyond} anchored GROUP BY unit),
     whole AS (
         SELECT number AS origin, coalesce(numbers, []) AS numbers
         FROM anchors LEFT JOIN beyond USING (unit) LEFT JOIN numbered USING (key)),
