@@ -36,7 +36,8 @@ class Sql(NamedTuple):
 def condition(query: Query | str, role: str, prefix: str) -> Sql:
     """Return a query as a condition: TRUE for a row that matches, FALSE or NULL for others.
 
-    The names of its values begin with `prefix`. Raises UnusableQueryError when the query has errors, or is empty and so would match every event.
+    The names of its values begin with `prefix`. Raises UnusableQueryError when the query has errors, or is empty and so
+    would match every event.
     """
     parsed = parse(query) if isinstance(query, str) else query
     if parsed.errors:
