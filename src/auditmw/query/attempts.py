@@ -43,7 +43,7 @@ def best_attempts(unit: str, steps: Sequence[Sql], *, strict: bool, window: time
     if window is not None:
         bound["window"] = min(window // timedelta(microseconds=1), _NEVER_CUTS)
     times = ", ".join(f"(t{step} >> {_TIME})::BIGINT AS t{step}" for step in range(1, count + 1))
-    return Sql(f"{RANKS}, {marked}, {found}, attempts AS (SELECT unit, {times} FROM best)", bound)
+    return Sql(f"{RANKS}, {marked}, {found}, attempts AS MATERIALIZED (SELECT unit, {times} FROM best)", bound)
 
 
 def _marked(unit: str, steps: Sequence[Sql], *, strict: bool) -> str:
@@ -93,12 +93,12 @@ def _within(count: int) -> str:
         f"CASE WHEN (t{step} >> {_TIME}) - (t1 >> {_TIME}) <= $window THEN t{step} END AS t{step}"
         for step in range(2, count + 1)
     )
-    # The numbers in place of the units' names take half the memory in the joins.
+    # What is kept of a unit that is done are its times only; in the joins it has a number in place of its name.
     return f"""{_JOURNEYS.format(marks="list(mark)")},
     earliest AS MATERIALIZED (
-        SELECT *, row_number() OVER () AS number,
-            (greatest({_columns(count)}) >> {_TIME}) - (t1 >> {_TIME}) <= $window AS uncut
-        FROM {_chain("journeys", count, "TRUE")}),
+        SELECT * REPLACE (CASE WHEN NOT uncut THEN marks END AS marks), row_number() OVER () AS number
+        FROM (SELECT *, (greatest({_columns(count)}) >> {_TIME}) - (t1 >> {_TIME}) <= $window AS uncut
+            FROM {_chain("journeys", count, "TRUE")})),
     cut AS (SELECT number, unnest(marks) AS mark FROM earliest WHERE NOT uncut),
     {_reached(count)},
     retried AS (

@@ -147,7 +147,7 @@ def _rates(asked: _Asked, number: Sql) -> tuple[str, dict[str, object]]:
 def _of_units(asked: _Asked, unit: str, number: Sql) -> Sql:
     """Return common table expressions, the last of them `counted`: a row for each unit in each period and in all."""
     touches = None if asked.breakdown is None else first_touch(unit, asked.breakdown, "activity")
-    activity = f"""activity AS (
+    activity = f"""activity AS MATERIALIZED (
         SELECT unit, period, count(*) FILTER (based) > 0 AS based, count(*) FILTER (goal) AS goals
         FROM (SELECT {unit} AS unit, {number.text} AS period, {asked.base.text} AS based, {asked.goal.text} AS goal
             FROM events)
@@ -160,7 +160,7 @@ def _of_units(asked: _Asked, unit: str, number: Sql) -> Sql:
         return Sql(f"{activity}, counted AS ({counted})")
     return Sql(
         f"""{RANKS}, {activity}, {touches.text},
-        counted AS (SELECT * FROM ({counted}) LEFT JOIN touches USING (unit))""",
+        counted AS MATERIALIZED (SELECT * FROM ({counted}) LEFT JOIN touches USING (unit))""",
         touches.bound,
     )
 
@@ -168,12 +168,12 @@ def _of_units(asked: _Asked, unit: str, number: Sql) -> Sql:
 def _of_events(asked: _Asked, number: Sql) -> Sql:
     """Return the same for events: a row for each value in each period and in all."""
     value = Sql("NULL::VARCHAR") if asked.breakdown is None else field_value(asked.breakdown)
-    text = f"""activity AS (
+    text = f"""activity AS MATERIALIZED (
         SELECT value, period, count(*) FILTER (based) AS base, count(*) FILTER (goal) AS goals
         FROM (SELECT {value.text} AS value, {number.text} AS period, {asked.base.text} AS based,
             {asked.goal.text} AS goal FROM events)
         WHERE period >= 0 AND (based OR goal) GROUP BY value, period),
-    counted AS (
+    counted AS MATERIALIZED (
         SELECT value, period, base, goals AS converted, goals FROM activity
         UNION ALL SELECT value, NULL, sum(base), sum(goals), sum(goals) FROM activity GROUP BY value)"""
     return Sql(text, value.bound)

@@ -192,10 +192,11 @@ def _attempts(definition: FunnelDefinition) -> Sql:
     column = unit_column(definition.unit)
     attempts = best_attempts(column, definition.conditions(), strict=definition.strict, window=definition.window)
     if definition.breakdown is None:
-        return Sql(f"{attempts.text}, segmented AS (SELECT *, NULL::VARCHAR AS value FROM attempts)", attempts.bound)
+        segmented = "segmented AS NOT MATERIALIZED (SELECT *, NULL::VARCHAR AS value FROM attempts)"
+        return Sql(f"{attempts.text}, {segmented}", attempts.bound)
     touches = first_touch(column, definition.breakdown, "attempts")
     text = f"""{attempts.text}, {touches.text},
-    segmented AS (SELECT attempts.*, value FROM attempts LEFT JOIN touches USING (unit))"""
+    segmented AS MATERIALIZED (SELECT attempts.*, value FROM attempts LEFT JOIN touches USING (unit))"""
     return Sql(text, attempts.bound | touches.bound)
 
 

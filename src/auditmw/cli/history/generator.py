@@ -21,7 +21,6 @@ _ANONYMOUS = 0.45  # of the visits of people
 _APP_USERS = 0.35
 _LOGGED_IN = 0.45  # of the users' visits on the web: from the first page on
 _IDS_PER_RANDOM_PART = 4_096  # as auditmw.event.new_id makes them
-_LAST_HOURS = 4  # in which a visit may outlast the history
 
 
 class Entry(NamedTuple):
@@ -87,15 +86,12 @@ class History:
 
     def _hour(self, number: int, wanted: int) -> list[Item]:
         """At least as many as `wanted` of what begins in one hour: the last visit is a whole one."""
-        hour = Hour(stream("hour", self._seed, number), self._hours.troubles(number))
-        is_late = number >= self._hours.count - _LAST_HOURS
+        hour = Hour(stream("hour", self._seed, number), self._hours.troubles(number), self._hours.end_ns)
         self._run_machines(hour, number)
         for user in self._signing_up(number):
             self._visit(hour, number, user)
         while len(hour.items) < wanted:
             self._visit(hour, number)
-            if is_late:
-                hour.items[:] = [item for item in hour.items if item[0] < self._hours.end_ns]
         return hour.items
 
     def _signing_up(self, number: int) -> range:

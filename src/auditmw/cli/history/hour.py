@@ -43,13 +43,14 @@ Item = tuple[int, int, bytes]
 class Hour:
     """Collects what is written in one hour, in no order.
 
-    `rng` decides everything; `troubles` is what goes wrong meanwhile.
+    `rng` decides everything; `troubles` is what goes wrong meanwhile; what would be written at `end_ns` or later is not.
     """
 
-    def __init__(self, rng: Random, troubles: list[Trouble]) -> None:
+    def __init__(self, rng: Random, troubles: list[Trouble], end_ns: int) -> None:
         self.rng = rng
         self.items: list[Item] = []
         self._troubles = troubles
+        self._end_ns = end_ns
 
     def new_trace(self) -> Trace:
         """The trace of a request from outside."""
@@ -102,7 +103,7 @@ class Hour:
             who.context,
             error,
         )
-        self.items.append((end_ns, self._slot(service, bits), rest))
+        self._write(end_ns, service, bits, rest)
         return end_ns
 
     def inner(
@@ -133,21 +134,22 @@ class Hour:
             page.route,
             said,
         )
-        self.items.append((time_ns, self._slot(page.service, bits), rest))
+        self._write(time_ns, page.service, bits, rest)
 
     def record_alone(self, service: Service, time_ns: int, name: bytes, level: bytes, said: bytes) -> None:
         """Write an event that belongs to no request, such as that of a nightly job."""
         bits = self.rng.getrandbits(192)
         digits = b"%048x" % bits
         rest = service.alone % (timestamp(time_ns), name, level, digits[:32], digits[32:], said)
-        self.items.append((time_ns, self._slot(service, bits), rest))
+        self._write(time_ns, service, bits, rest)
 
     def is_troubled(self, kind: str, time_ns: int) -> bool:
         """Whether this kind of trouble is on."""
         return any(trouble.kind == kind and trouble.start_ns <= time_ns < trouble.end_ns for trouble in self._troubles)
 
-    def _slot(self, service: Service, bits: int) -> int:
-        return _FIRST_SLOT[service.name] + (bits >> 49) % service.workers
+    def _write(self, time_ns: int, service: Service, bits: int, rest: bytes) -> None:
+        if time_ns < self._end_ns:
+            self.items.append((time_ns, _FIRST_SLOT[service.name] + (bits >> 49) % service.workers, rest))
 
     def _trouble(self, page: Page, start_ns: int) -> tuple[Failure | None, float]:
         """What goes wrong with a request at this time, and how much slower it is."""
