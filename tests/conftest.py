@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
@@ -21,6 +22,10 @@ ADMIN_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 # that ``pip install NAME`` brings.
 PROGRAMS = {"nginx": "apt-get install nginx-light"}
 
+
+# No test is about time: on a busy machine any example may take long.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # A run in the background of a shell begins with SIGINT ignored, and so would the programs that are interrupted here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
