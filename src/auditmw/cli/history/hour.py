@@ -43,7 +43,7 @@ Item = tuple[int, int, bytes]
 class Hour:
     """Collects what is written in one hour, in no order.
 
-    `rng` decides everything; `troubles` is what goes wrong meanwhile; what would be written at `end_ns` or later is not.
+    `rng` decides everything; `troubles` is what goes wrong meanwhile; nothing is written at `end_ns` or later.
     """
 
     def __init__(self, rng: Random, troubles: list[Trouble], end_ns: int) -> None:
