@@ -57,7 +57,7 @@ def _marked(unit: str, steps: Sequence[Sql], *, strict: bool) -> str:
         SELECT unit, {POSITION} * {_STEPS} + steps AS mark
         FROM (SELECT {unit} AS unit, time, writer, seq, {matches} AS steps FROM events
             WHERE {unit} IS NOT NULL AND time IS NOT NULL AND ({kept}))
-        LEFT JOIN ranks USING (writer))"""
+        JOIN ranks USING (writer))"""
 
 
 def _bit(step: int) -> int:

@@ -45,7 +45,7 @@ def first_touch(unit: str, field: str, among: str) -> Sql:
         SELECT unit, arg_min_null(value, {POSITION}) AS value
         FROM (SELECT {unit} AS unit, time, writer, seq, {value.sql.text} AS value FROM events
             WHERE {unit} IN (SELECT unit FROM {among}) AND time IS NOT NULL AND {kept})
-        LEFT JOIN ranks USING (writer) GROUP BY unit)""",
+        JOIN ranks USING (writer) GROUP BY unit)""",
         value.sql.bound,
     )
 

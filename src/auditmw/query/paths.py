@@ -126,12 +126,12 @@ def _walks(unit: str, anchor: Sql, among: Sql, *, backward: bool, collapse: bool
         SELECT unit, min({POSITION}) AS anchored, arg_min_null(key, {POSITION}) AS key
         FROM (SELECT {unit} AS unit, time, writer, seq, {_KEY} AS key FROM events
             WHERE {unit} IS NOT NULL AND time IS NOT NULL AND {anchor.text})
-        LEFT JOIN ranks USING (writer) GROUP BY unit),
+        JOIN ranks USING (writer) GROUP BY unit),
     placed AS (
         SELECT unit, key, {POSITION} AS position
         FROM (SELECT {unit} AS unit, time, writer, seq, {_KEY} AS key FROM events
             WHERE time IS NOT NULL AND {among.text})
-        LEFT JOIN ranks USING (writer)),
+        JOIN ranks USING (writer)),
     beyond AS (
         SELECT unit, list(number ORDER BY position {order}) AS numbers
         FROM placed JOIN (SELECT unit, anchored FROM anchors) USING (unit) JOIN numbered USING (key)
