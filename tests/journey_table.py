@@ -34,7 +34,7 @@ class JourneyEngine(TableEngine):
 def happening(minutes, path="/", *, session="s", user=None, writer="a", seq=0, event="http_request", **fields):
     """A happening some minutes after BEGINNING; a request, unless it has no path."""
     time = BEGINNING + timedelta(minutes=minutes)
-    made = {"timestamp": f"{time:%Y-%m-%dT%H:%M:%S.%fZ}", "event": event, **fields}
+    made = {"timestamp": f"{time.replace(tzinfo=None).isoformat(timespec='microseconds')}Z", "event": event, **fields}
     if path is not None:
         made["url"] = {"path": path, **fields.get("url", {})}
     if session is not None:

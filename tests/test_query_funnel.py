@@ -5,7 +5,7 @@ import random
 import re
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -202,6 +202,18 @@ def test_at_the_same_time_the_writers_and_then_the_numbers_say_what_came_first()
     other_writers = [happening(0, "/", writer="b", seq=1), happening(0, "/signup", writer="a", seq=2)]
     assert reached(other_writers, TWO) == [1, 0]
     assert reached([happening(0, "/", writer="a", seq=2), happening(0, "/signup", writer="b", seq=1)], TWO) == [1, 1]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_the_first_and_the_last_moment_that_a_timestamp_can_have_are_in_order(strict):
+    first, last = (
+        (moment.replace(tzinfo=UTC) - BEGINNING) / timedelta(minutes=1)
+        for moment in (datetime(1, 1, 1), datetime(9999, 12, 31))
+    )
+    ages = in_order(happening(last, "/signup"), happening(first, "/"))
+    assert reached(ages, TWO, strict=strict) == [1, 1]
+    assert reached(ages, TWO, strict=strict, window=timedelta.max) == [1, 1]
+    assert reached(ages, TWO, strict=strict, window=timedelta(days=365_000)) == [1, 0]
 
 
 def test_one_event_takes_one_step():

@@ -27,7 +27,7 @@ from auditmw.query.units import POSITION, RANKS
 
 _TIME = 68  # mark >> 68: the time in microseconds
 _STEPS = 2**8  # mark & 255: the steps that the event matches, one bit for each
-_NEVER_CUTS = 2**58  # microseconds: more than between any two times in RFC 3339
+_NEVER_CUTS = 2**59  # microseconds: more than between any two times from year 1 to 9999
 
 
 def best_attempts(unit: str, steps: Sequence[Sql], *, strict: bool, window: timedelta | None) -> Sql:
