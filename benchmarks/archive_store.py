@@ -10,9 +10,9 @@ from typing import Any
 from auditmw.archive import archive
 from auditmw.query import Engine, Facet, Scope, facets, histogram, page, timeline
 from auditmw.query.buckets import Width
-from auditmw.query.funnel import FunnelDefinition, funnel
 from auditmw.query.histogram import NONE
-from auditmw.query.retention import retention
+from auditmw.query.journeys.funnel import FunnelDefinition, funnel
+from auditmw.query.journeys.retention import retention
 from benchmarks.questions import FACET_VALUES, FUNNEL_WINDOW, PAGE, Subject
 
 FUNNEL = FunnelDefinition(

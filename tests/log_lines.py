@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from auditmw.formats.line import LineError
-from auditmw.formats.requests import new_event
+from auditmw.formats.lines.requests import new_event
 from auditmw.journal import read_lines
 
 START = datetime(2026, 11, 20, 20, 20, 11, tzinfo=UTC)

@@ -5,9 +5,21 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from auditmw.query.fields import find
-from auditmw.query.syntax import And, Between, Compared, Exactly, Glob, Match, Or, Present, Text, joined, negated
-from auditmw.query.texts import Wildcard, print_pattern, quoted, read_pattern
+from auditmw.query.language.fields import find
+from auditmw.query.language.syntax import (
+    And,
+    Between,
+    Compared,
+    Exactly,
+    Glob,
+    Match,
+    Or,
+    Present,
+    Text,
+    joined,
+    negated,
+)
+from auditmw.query.language.texts import Wildcard, print_pattern, quoted, read_pattern
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 

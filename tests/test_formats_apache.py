@@ -12,9 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from auditmw.formats.apache import COMBINED, COMMON, VHOST_COMBINED, ApacheFormat, apache_format
-from auditmw.formats.apache_other import OtherApacheFormat
 from auditmw.formats.line import FormatError, LineError
-from auditmw.formats.times import as_clf
+from auditmw.formats.lines.apache_other import OtherApacheFormat
+from auditmw.formats.lines.times import as_clf
 from hostile_lines import CLF_TIMES, MAYBE, REQUESTS, STATUSES, VALUES, apache, combined, imported, lines_of
 
 PRINTABLE = re.compile("%([2-6][0-9A-F]|7[0-9A-E])", re.IGNORECASE)

@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auditmw.formats.line import FormatError, LineError
+from auditmw.formats.lines.nginx_descriptions import COMBINED
+from auditmw.formats.lines.nginx_variables import HOMES, SHAPES, slot_of
 from auditmw.formats.nginx import NginxFormat
-from auditmw.formats.nginx_descriptions import COMBINED
-from auditmw.formats.nginx_variables import HOMES, SHAPES, slot_of
 from auditmw.formats.registry import NAMES, format_named
 from hostile_lines import configured, imported, lines_of
 

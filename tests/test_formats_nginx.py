@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from auditmw.cli.nginx_config import render as nginx_config
 from auditmw.formats.line import FormatError, LineError
+from auditmw.formats.lines.nginx_conf import format_of, log_formats
+from auditmw.formats.lines.nginx_descriptions import COMBINED, EXTENDED, JSON
 from auditmw.formats.nginx import NginxFormat, with_keys
-from auditmw.formats.nginx_conf import format_of, log_formats
-from auditmw.formats.nginx_descriptions import COMBINED, EXTENDED, JSON
 from auditmw.formats.registry import format_named
 from auditmw.formats.typographic import TypographicFormat
 from hostile_lines import (

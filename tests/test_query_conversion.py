@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditmw.query.conditions import UnusableQueryError
-from auditmw.query.conversion import Conversion, Rate, Series, conversion
+from auditmw.query.journeys.conditions import UnusableQueryError
+from auditmw.query.journeys.conversion import Conversion, Rate, Series, conversion
 from auditmw.query.scope import Scope
 from journey_table import (
     BEGINNING,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from auditmw.archive.columns import COLUMNS
-from auditmw.query.fields import EACH, UnknownFieldError, fields, find
+from auditmw.query.language.fields import EACH, UnknownFieldError, fields, find
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = json.loads((ROOT / "src" / "auditmw" / "event.schema.json").read_text(encoding="utf-8"))

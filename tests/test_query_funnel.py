@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from archive_events import write_file
 from auditmw.archive import archive
-from auditmw.query.conditions import UnusableQueryError
 from auditmw.query.engine import Engine
-from auditmw.query.funnel import FunnelDefinition, Step, funnel, funnel_units
+from auditmw.query.journeys.conditions import UnusableQueryError
+from auditmw.query.journeys.funnel import FunnelDefinition, Step, funnel, funnel_units
 from auditmw.query.language import parse
 from auditmw.query.scope import Scope
 from journey_table import (

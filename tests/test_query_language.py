@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from auditmw.query.fields import find
 from auditmw.query.language import parse
-from auditmw.query.parser import MAX_CHARACTERS, MAX_DEPTH, MAX_ERRORS, MAX_TERMS
-from auditmw.query.syntax import And, Exactly, Match, Not, Or, Text, print_query
+from auditmw.query.language.fields import find
+from auditmw.query.language.parser import MAX_CHARACTERS, MAX_DEPTH, MAX_ERRORS, MAX_TERMS
+from auditmw.query.language.syntax import And, Exactly, Match, Not, Or, Text, print_query
 from random_queries import ATOMS, NOW, trees
 
 USER = Match(find("user"), (Exactly("alice"),))

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 
 from archive_table import make_table
 from auditmw.query.language import Query, parse
-from auditmw.query.predicate import predicate
-from auditmw.query.syntax import print_query
+from auditmw.query.language.predicate import predicate
+from auditmw.query.language.syntax import print_query
 from random_queries import ATOMS, NOW, questions, trees
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditmw.query.conditions import UnusableQueryError
-from auditmw.query.paths import Link, Place, Visits, paths
+from auditmw.query.journeys.conditions import UnusableQueryError
+from auditmw.query.journeys.paths import Link, Place, Visits, paths
 from auditmw.query.templates import path_template
 from journey_table import JourneyEngine, happening, in_order, matching, of_session, of_user, random_happenings
 from journeys_reference import walks

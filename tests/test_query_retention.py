@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditmw.query.retention import retention
+from auditmw.query.journeys.retention import retention
 from auditmw.query.scope import Scope
 from journey_table import (
     BEGINNING,

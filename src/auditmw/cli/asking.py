@@ -16,8 +16,8 @@ from auditmw.cli.moments import range_options
 from auditmw.cli.output import CSV_COLUMNS, EXIT_FOUND, EXIT_OK, Output, Unreadable, output_options
 from auditmw.cli.printable import printable
 from auditmw.cli.queries import marks, parsed
-from auditmw.query.conditions import UnusableQueryError
 from auditmw.query.engine import Engine
+from auditmw.query.journeys.conditions import UnusableQueryError
 from auditmw.query.partial import Partial
 from auditmw.query.scope import Scope
 from auditmw.reading import what_is_wrong_with

@@ -16,9 +16,9 @@ import orjson
 from auditmw.cli.lines import text_at
 from auditmw.journal import Damage, FileReader, journal_files, read_events
 from auditmw.query.engine import Engine
-from auditmw.query.fields import Field
 from auditmw.query.language import Query
-from auditmw.query.matching import values_of
+from auditmw.query.language.fields import Field
+from auditmw.query.language.matching import values_of
 from auditmw.query.page import PAGE_LIMIT, Entry, pages
 from auditmw.query.scope import Scope
 

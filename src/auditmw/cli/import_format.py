@@ -12,7 +12,7 @@ import click
 from auditmw.cli.output import Output
 from auditmw.formats.detection import detect
 from auditmw.formats.line import FormatError, LineFormat
-from auditmw.formats.nginx_conf import format_of
+from auditmw.formats.lines.nginx_conf import format_of
 from auditmw.formats.registry import NAMES, format_named
 from auditmw.formats.renamed import RenamedFormat, renamed
 

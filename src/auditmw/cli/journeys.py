@@ -11,15 +11,15 @@ from auditmw.cli.asking import Asking, asking_where
 from auditmw.cli.moments import span_option
 from auditmw.cli.output import ExampleCommand
 from auditmw.cli.tables import Share, Table
-from auditmw.query.conversion import Series
-from auditmw.query.conversion import conversion as conversion_of
-from auditmw.query.funnel import MAX_STEPS, Funnel, FunnelDefinition, Segment, funnel_units
-from auditmw.query.funnel import funnel as funnel_of
-from auditmw.query.paths import Place
-from auditmw.query.paths import paths as paths_of
-from auditmw.query.periods import Length
-from auditmw.query.retention import retention as retention_of
-from auditmw.query.units import Unit
+from auditmw.query.journeys.conversion import Series
+from auditmw.query.journeys.conversion import conversion as conversion_of
+from auditmw.query.journeys.funnel import MAX_STEPS, Funnel, FunnelDefinition, Segment, funnel_units
+from auditmw.query.journeys.funnel import funnel as funnel_of
+from auditmw.query.journeys.paths import Place
+from auditmw.query.journeys.paths import paths as paths_of
+from auditmw.query.journeys.periods import Length
+from auditmw.query.journeys.retention import retention as retention_of
+from auditmw.query.journeys.units import Unit
 
 _UNIT_HELP = "Whose events belong together; person: the user, also before the login."
 _unit = click.option("--unit", type=click.Choice(get_args(Unit)), default="session", show_default=True, help=_UNIT_HELP)

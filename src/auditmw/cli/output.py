@@ -25,7 +25,7 @@ from auditmw.cli.moments import ZONE_HELP, local_zone, zone
 from auditmw.cli.printable import printable, printable_json
 from auditmw.cli.tables import Table, answer_json, rich_table
 from auditmw.formats.csv import csv_row
-from auditmw.query.fields import UnknownFieldError, find
+from auditmw.query.language.fields import UnknownFieldError, find
 
 EXIT_OK = 0
 EXIT_FOUND = 1  # the command did its work and found something wrong: damage, a failed check

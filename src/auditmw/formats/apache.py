@@ -10,10 +10,11 @@ import re
 from functools import partial
 from typing import Any
 
-from auditmw.formats import escapes, times
-from auditmw.formats.assembly import Variable
-from auditmw.formats.homes import Duration, Home, MaybeEmpty, Moment, Number, Text, User
-from auditmw.formats.http_homes import (
+from auditmw.formats.line import FormatError, LineFormat
+from auditmw.formats.lines import escapes, times
+from auditmw.formats.lines.assembly import Variable
+from auditmw.formats.lines.homes import Duration, Home, MaybeEmpty, Moment, Number, Text, User
+from auditmw.formats.lines.http_homes import (
     ADDRESS,
     BODY_SIZE,
     FORWARDED,
@@ -31,9 +32,8 @@ from auditmw.formats.http_homes import (
     PathAndQuery,
     Query,
 )
-from auditmw.formats.line import FormatError, LineFormat
-from auditmw.formats.template import Part, Slot, literals_merged
-from auditmw.formats.text import Family, TextFormat
+from auditmw.formats.lines.template import Part, Slot, literals_merged
+from auditmw.formats.lines.text import Family, TextFormat
 
 COMMON = '%h %l %u %t "%r" %>s %b'
 COMBINED = f'{COMMON} "%{{Referer}}i" "%{{User-Agent}}i"'
@@ -205,6 +205,6 @@ def apache_format(log_format: str, *, name: str = "", decode_userid: bool = Fals
     try:
         return ApacheFormat(log_format, name, decode_userid)
     except UnknownDirectiveError as error:
-        from auditmw.formats.apache_other import OtherApacheFormat
+        from auditmw.formats.lines.apache_other import OtherApacheFormat
 
         return OtherApacheFormat(log_format, name, decode_userid, because=str(error))

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from auditmw.formats import times
-from auditmw.formats.headers import headers_of, put_header
-from auditmw.formats.homes import Duration, Home, Moment, Number, Text, member
-from auditmw.formats.http_homes import ADDRESS, BODY_SIZE, METHOD, TARGET, VERSION, Host
-from auditmw.formats.json_object import STATUS_NUMBER, JsonObjectFormat, Member, named_after, object_of, path_of
 from auditmw.formats.line import Event, LineError, TimeBasis
+from auditmw.formats.lines import times
+from auditmw.formats.lines.headers import headers_of, put_header
+from auditmw.formats.lines.homes import Duration, Home, Moment, Number, Text, member
+from auditmw.formats.lines.http_homes import ADDRESS, BODY_SIZE, METHOD, TARGET, VERSION, Host
+from auditmw.formats.lines.json_object import STATUS_NUMBER, JsonObjectFormat, Member, named_after, object_of, path_of
 
 _LOGGER, _MESSAGE = "http.log.access", "handled request"
 _HEADERS = {"request.headers": "request", "resp_headers": "response"}

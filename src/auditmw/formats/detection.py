@@ -11,9 +11,9 @@ from typing import NamedTuple
 from auditmw.formats import apache
 from auditmw.formats.caddy import CaddyFormat
 from auditmw.formats.line import FormatError, LineError, LineFormat
+from auditmw.formats.lines.nginx_descriptions import COMBINED, description_of, template_of
+from auditmw.formats.lines.nginx_variables import HOMES
 from auditmw.formats.nginx import NginxFormat
-from auditmw.formats.nginx_descriptions import COMBINED, description_of, template_of
-from auditmw.formats.nginx_variables import HOMES
 from auditmw.formats.reblaze import ReblazeFormat
 from auditmw.formats.traefik import TraefikFormat
 from auditmw.formats.typographic import ADVICE, TypographicFormat, is_typographic

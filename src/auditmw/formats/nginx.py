@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
-from auditmw.formats import escapes
-from auditmw.formats.assembly import Variable, with_homes_once
 from auditmw.formats.line import Event, FormatError
-from auditmw.formats.nginx_descriptions import (
+from auditmw.formats.lines import escapes
+from auditmw.formats.lines.assembly import Variable, with_homes_once
+from auditmw.formats.lines.nginx_descriptions import (
     COMBINED,
     HEAD,
     HEAD_VARIABLES,
@@ -23,9 +23,9 @@ from auditmw.formats.nginx_descriptions import (
     parts_of,
     template_of,
 )
-from auditmw.formats.nginx_variables import slot_of, variable_called
-from auditmw.formats.template import Slot, literals_merged
-from auditmw.formats.text import Family, TextFormat
+from auditmw.formats.lines.nginx_variables import slot_of, variable_called
+from auditmw.formats.lines.template import Slot, literals_merged
+from auditmw.formats.lines.text import Family, TextFormat
 
 _DIALECTS = {"default": escapes.DEFAULT, "json": escapes.JSON, "none": escapes.NONE}
 _FROM_JSON = escapes.NONE._replace(absent="")  # values that JSON's own escapes were taken off

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 
 from auditmw.event import SEVERITY
-from auditmw.formats import times
-from auditmw.formats.assembly import Variable, complete, with_homes_once, written
-from auditmw.formats.escapes import DEFAULT, NONE, text_of, value_of
-from auditmw.formats.homes import Home, MaybeEmpty, Moment, Text, member
-from auditmw.formats.http_homes import (
+from auditmw.formats.line import Event, LineError
+from auditmw.formats.lines import times
+from auditmw.formats.lines.assembly import Variable, complete, with_homes_once, written
+from auditmw.formats.lines.escapes import DEFAULT, NONE, text_of, value_of
+from auditmw.formats.lines.homes import Home, MaybeEmpty, Moment, Text, member
+from auditmw.formats.lines.http_homes import (
     ADDRESS,
     PATH,
     RECEIVED_SIZE,
@@ -29,9 +30,8 @@ from auditmw.formats.http_homes import (
     Header,
     Host,
 )
-from auditmw.formats.line import Event, LineError
-from auditmw.formats.reblaze_homes import HEADERS, ORGANIZATION, RESPONSE_TYPE
-from auditmw.formats.requests import new_event
+from auditmw.formats.lines.reblaze_homes import HEADERS, ORGANIZATION, RESPONSE_TYPE
+from auditmw.formats.lines.requests import new_event
 
 _HOMES: dict[str, Home] = {
     "remote_addr": ADDRESS,

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 
 from auditmw.formats import apache
-from auditmw.formats import nginx_descriptions as nginx
 from auditmw.formats.caddy import CaddyFormat
 from auditmw.formats.line import FormatError, LineFormat
+from auditmw.formats.lines import nginx_descriptions as nginx
+from auditmw.formats.lines.nginx_conf import format_of
 from auditmw.formats.nginx import NginxFormat
-from auditmw.formats.nginx_conf import format_of
 from auditmw.formats.reblaze import ReblazeFormat
 from auditmw.formats.traefik import TraefikFormat
 from auditmw.formats.typographic import TypographicFormat

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from auditmw.formats.json_object import dumped, object_of
 from auditmw.formats.line import Event, FormatError, LineFormat
+from auditmw.formats.lines.json_object import dumped, object_of
 
 
 class RenamedFormat:

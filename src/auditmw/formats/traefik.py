@@ -11,10 +11,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from auditmw.formats import times
-from auditmw.formats.headers import headers_of, put_header
-from auditmw.formats.homes import Duration, Matching, Moment, Number, Place, Text, member
-from auditmw.formats.http_homes import (
+from auditmw.formats.line import Event, LineError, TimeBasis
+from auditmw.formats.lines import times
+from auditmw.formats.lines.headers import headers_of, put_header
+from auditmw.formats.lines.homes import Duration, Matching, Moment, Number, Place, Text, member
+from auditmw.formats.lines.http_homes import (
     ADDRESS,
     BODY_SIZE,
     FORWARDED,
@@ -27,8 +28,7 @@ from auditmw.formats.http_homes import (
     Host,
     Upstream,
 )
-from auditmw.formats.json_object import STATUS_NUMBER, JsonObjectFormat, Member, object_of, path_of
-from auditmw.formats.line import Event, LineError, TimeBasis
+from auditmw.formats.lines.json_object import STATUS_NUMBER, JsonObjectFormat, Member, object_of, path_of
 
 _HEADERS = {"request_": "request", "downstream_": "response"}
 _MOST_NANOSECONDS = 2**53  # the schema's limit

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from auditmw.formats import times
 from auditmw.formats.line import Event
+from auditmw.formats.lines import times
+from auditmw.formats.lines.nginx_descriptions import HEAD_VARIABLES
+from auditmw.formats.lines.template import FLAGS
 from auditmw.formats.nginx import NginxFormat
-from auditmw.formats.nginx_descriptions import HEAD_VARIABLES
-from auditmw.formats.template import FLAGS
 
 # The extended format as printed at https://techonometrics.com, and as nginx joins it.
 VERBATIM = (

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from auditmw.formats import escapes, times
-from auditmw.formats.assembly import Variable, complete, with_homes_once, written
-from auditmw.formats.homes import Duration, Home, MaybeEmpty, Moment, Number, Text
-from auditmw.formats.http_homes import (
+from auditmw.formats.line import Event, LineError, TimeBasis
+from auditmw.formats.lines import escapes, times
+from auditmw.formats.lines.assembly import Variable, complete, with_homes_once, written
+from auditmw.formats.lines.homes import Duration, Home, MaybeEmpty, Moment, Number, Text
+from auditmw.formats.lines.http_homes import (
     ADDRESS,
     BODY_SIZE,
     FORWARDED,
@@ -31,8 +32,7 @@ from auditmw.formats.http_homes import (
     Header,
     Host,
 )
-from auditmw.formats.line import Event, LineError, TimeBasis
-from auditmw.formats.requests import new_event
+from auditmw.formats.lines.requests import new_event
 
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z-]+)\s*:\s*(.*)", re.DOTALL)
 _VALUE = re.compile(r'"((?:[^"]|"")*+)"(?=[ \t]|\Z)|([^ \t]++)')

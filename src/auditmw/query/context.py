@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from auditmw.query.engine import Engine
-from auditmw.query.fields import Field, find
+from auditmw.query.language.fields import Field, find
 from auditmw.query.page import Entry, Search
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question

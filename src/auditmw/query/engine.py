@@ -31,8 +31,8 @@ from auditmw.archive.error import ArchiveError, ExpiredError
 from auditmw.archive.snapshot import Snapshot, View
 from auditmw.journal.reader import OnDamage
 from auditmw.query.deadline import Deadline
+from auditmw.query.language.predicate import predicate
 from auditmw.query.partial import Reason
-from auditmw.query.predicate import predicate
 from auditmw.query.question import Asked, Effort, Question, TooMuchError
 from auditmw.query.scope import EVERYTHING, Scope
 from auditmw.reading import what_is_wrong_with

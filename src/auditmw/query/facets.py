@@ -7,7 +7,7 @@ from functools import partial as bound_to
 from typing import NamedTuple
 
 from auditmw.query.engine import Engine
-from auditmw.query.fields import EACH, Field, find
+from auditmw.query.language.fields import EACH, Field, find
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question
 from auditmw.query.scope import EVERYTHING, Scope

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from auditmw.archive.snapshot import Missing
-from auditmw.query.parser import QueryError as QueryError
+from auditmw.query.language.parser import QueryError as QueryError
 
 Reason = Literal["under way", "time limit", "cancelled", "memory", "damage", "query"]
 """Why an answer is not whole. Under way: the rest is being looked at. Time limit, cancelled, memory: it ended early.

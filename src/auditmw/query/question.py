@@ -14,8 +14,8 @@ from auditmw.archive.snapshot import Missing, View
 from auditmw.query import relation
 from auditmw.query.cursor import Key
 from auditmw.query.deadline import Deadline
+from auditmw.query.language.predicate import Predicate
 from auditmw.query.partial import Partial, QueryError, Reason
-from auditmw.query.predicate import Predicate
 from auditmw.query.scope import Scope
 from auditmw.query.slices import TIMELESS, Slice, newest, slices
 

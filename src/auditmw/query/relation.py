@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from auditmw.archive.snapshot import View
-from auditmw.query.predicate import Predicate
+from auditmw.query.language.predicate import Predicate
 from auditmw.query.slices import Slice
 from auditmw.query.stitching import spans_sql
 

@@ -22,8 +22,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from auditmw.query.conditions import Sql
-from auditmw.query.units import POSITION, RANKS
+from auditmw.query.journeys.conditions import Sql
+from auditmw.query.journeys.units import POSITION, RANKS
 
 _TIME = 68  # mark >> 68: the time in microseconds
 _STEPS = 2**8  # mark & 255: the steps that the event matches, one bit for each

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from auditmw.event import ACTIONS, SCHEMA, SEVERITY
-from auditmw.formats.assembly import Variable, complete
-from auditmw.formats.escapes import Dialect
-from auditmw.formats.limits import LONG_LINE_BYTES, fitted
 from auditmw.formats.line import Event, TimeBasis
-from auditmw.formats.requests import judge, readable_path
-from auditmw.formats.template import FLAGS
-from auditmw.formats.times import clf_time
+from auditmw.formats.lines.assembly import Variable, complete
+from auditmw.formats.lines.escapes import Dialect
+from auditmw.formats.lines.limits import LONG_LINE_BYTES, fitted
+from auditmw.formats.lines.requests import judge, readable_path
+from auditmw.formats.lines.template import FLAGS
+from auditmw.formats.lines.times import clf_time
 
 # Every value ends at a character that it cannot hold, so nothing is tried twice. A path is of printable characters.
 _COMBINED = (

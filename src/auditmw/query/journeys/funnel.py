@@ -18,16 +18,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, get_args
 
-from auditmw.query.attempts import best_attempts
-from auditmw.query.conditions import Sql, condition
 from auditmw.query.cursor import Key, from_cursor, to_cursor
 from auditmw.query.engine import Engine
-from auditmw.query.firsttouch import field_value, first_touch
+from auditmw.query.journeys.attempts import best_attempts
+from auditmw.query.journeys.conditions import Sql, condition
+from auditmw.query.journeys.firsttouch import field_value, first_touch
+from auditmw.query.journeys.units import Unit, unit_column
 from auditmw.query.language import Query
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question
 from auditmw.query.scope import EVERYTHING, Scope
-from auditmw.query.units import Unit, unit_column
 
 Outcome = Literal["reached", "dropped"]
 """Of the units at a step: all that came so far, or those that came no further."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from auditmw.query.language import Query, parse
+from auditmw.query.language.predicate import Predicate, predicate
 from auditmw.query.partial import QueryError
-from auditmw.query.predicate import Predicate, predicate
 
 
 class UnusableQueryError(ValueError):

@@ -17,7 +17,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from auditmw.archive.columns import COLUMNS
-from auditmw.query.texts import QUOTED, quoted, unquoted
+from auditmw.query.language.texts import QUOTED, quoted, unquoted
 
 Kind = Literal["text", "choice", "number", "status", "duration", "size", "time", "flag", "address", "any", "group"]
 """What stands in a field: text; one of a few words; whole numbers (a count, a status code, nanoseconds, bytes); a time;

@@ -18,8 +18,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from auditmw.query.fields import BARE_KEY, Field, UnknownFieldError, find
-from auditmw.query.syntax import (
+from auditmw.query.language.fields import BARE_KEY, Field, UnknownFieldError, find
+from auditmw.query.language.syntax import (
     And,
     Between,
     Compared,
@@ -34,8 +34,8 @@ from auditmw.query.syntax import (
     joined,
     negated,
 )
-from auditmw.query.texts import QUOTED, Pattern, Wildcard, read_pattern, unquoted
-from auditmw.query.values import is_range
+from auditmw.query.language.texts import QUOTED, Pattern, Wildcard, read_pattern, unquoted
+from auditmw.query.language.values import is_range
 
 MAX_CHARACTERS = 16_384
 MAX_TERMS = 100

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from auditmw.formats import escapes
 from auditmw.formats.apache import UnknownDirectiveError, slots_of
-from auditmw.formats.assembly import Variable, complete, with_homes_once
 from auditmw.formats.line import Event, FormatError, LineError
-from auditmw.formats.requests import new_event
-from auditmw.formats.template import slots
+from auditmw.formats.lines import escapes
+from auditmw.formats.lines.assembly import Variable, complete, with_homes_once
+from auditmw.formats.lines.requests import new_event
+from auditmw.formats.lines.template import slots
 
 _PLAIN = escapes.NONE  # apachelogs has taken the escapes off
 _RENDERS_NOTHING = "a format that apachelogs reads cannot be written: name the directives that auditmw knows"

@@ -18,14 +18,14 @@ from collections.abc import Hashable
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
-from auditmw.query.conditions import Sql, condition_or_any
 from auditmw.query.engine import Engine
+from auditmw.query.journeys.conditions import Sql, condition_or_any
+from auditmw.query.journeys.periods import Length, Period, calendar, check_length, period_start
+from auditmw.query.journeys.units import Unit, unit_column
 from auditmw.query.language import Query
 from auditmw.query.partial import Partial
-from auditmw.query.periods import Length, Period, calendar, check_length, period_start
 from auditmw.query.question import Question, Row
 from auditmw.query.scope import EVERYTHING, Scope
-from auditmw.query.units import Unit, unit_column
 
 MAX_PERIODS = 400
 

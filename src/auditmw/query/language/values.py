@@ -11,10 +11,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from math import ceil, floor, isfinite
 from typing import TypeAlias, TypeVar
 
-from auditmw.query.fields import Field, Kind
-from auditmw.query.syntax import Between, Compared, Exactly, Glob, Operator, Present, Value
-from auditmw.query.texts import Pattern, expression
-from auditmw.query.times import Clock, is_relative, period
+from auditmw.query.language.fields import Field, Kind
+from auditmw.query.language.syntax import Between, Compared, Exactly, Glob, Operator, Present, Value
+from auditmw.query.language.texts import Pattern, expression
+from auditmw.query.language.times import Clock, is_relative, period
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from auditmw.formats.homes import member
 from auditmw.formats.line import Event
+from auditmw.formats.lines.homes import member
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]{1,256}")
 _MOST = 128  # the schema's limit

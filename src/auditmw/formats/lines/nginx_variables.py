@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from auditmw.formats import times
-from auditmw.formats.assembly import Variable
-from auditmw.formats.homes import Home, Matching, MaybeEmpty, Moment, Number, Text, User
-from auditmw.formats.http_homes import (
+from auditmw.formats.lines import times
+from auditmw.formats.lines.assembly import Variable
+from auditmw.formats.lines.homes import Home, Matching, MaybeEmpty, Moment, Number, Text, User
+from auditmw.formats.lines.http_homes import (
     ADDRESS,
     BODY_SIZE,
     FORWARDED,
@@ -34,7 +34,7 @@ from auditmw.formats.http_homes import (
     Header,
     Host,
 )
-from auditmw.formats.template import Slot
+from auditmw.formats.lines.template import Slot
 
 _port = partial(Number, most=65_535)
 _DIGITS, _DECIMAL = r"\d+", r"\d+\.\d{3}"

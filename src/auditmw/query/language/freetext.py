@@ -12,7 +12,7 @@ from typing import Any
 
 from auditmw.archive.columns import COLUMNS, Column
 from auditmw.archive.projection import SEARCHED
-from auditmw.query.texts import Pattern
+from auditmw.query.language.texts import Pattern
 
 _HEXADECIMAL = re.compile(r"[0-9a-f-]{4,}", re.IGNORECASE)
 _ID = re.compile(r"[0-9a-z_-]{4,}", re.IGNORECASE)

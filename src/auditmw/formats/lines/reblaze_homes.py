@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from auditmw.event import pointer_to
-from auditmw.formats.escapes import NONE, text_of
-from auditmw.formats.homes import Text, member
 from auditmw.formats.line import Event
+from auditmw.formats.lines.escapes import NONE, text_of
+from auditmw.formats.lines.homes import Text, member
 
 BODY = "post_request_body"
 PLACE = "post_request_body_place"  # in `source.fields`: before which of the headers the body stood

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from auditmw.query.fields import Field
-from auditmw.query.texts import Pattern, print_pattern, quoted
+from auditmw.query.language.fields import Field
+from auditmw.query.language.texts import Pattern, print_pattern, quoted
 
 Operator: TypeAlias = Literal[">", ">=", "<", "<="]
 

@@ -7,10 +7,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from auditmw.event import SEVERITY, pointer_to
-from auditmw.formats import times
-from auditmw.formats.homes import Duration, Matching, Number, Place, Text, member
 from auditmw.formats.line import Event
-from auditmw.formats.requests import action_of, join_request, judge, readable_path, split_host, split_request, url_of
+from auditmw.formats.lines import times
+from auditmw.formats.lines.homes import Duration, Matching, Number, Place, Text, member
+from auditmw.formats.lines.requests import (
+    action_of,
+    join_request,
+    judge,
+    readable_path,
+    split_host,
+    split_request,
+    url_of,
+)
 
 _STATUS = re.compile(r"\d{3}", re.ASCII)
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")

@@ -18,15 +18,15 @@ from collections.abc import Hashable
 from datetime import UTC, datetime, tzinfo
 from typing import Literal, NamedTuple
 
-from auditmw.query.conditions import Sql, condition, condition_or_any
 from auditmw.query.engine import Engine
-from auditmw.query.firsttouch import field_value, first_touch
+from auditmw.query.journeys.conditions import Sql, condition, condition_or_any
+from auditmw.query.journeys.firsttouch import field_value, first_touch
+from auditmw.query.journeys.periods import Length, Period, calendar, check_length
+from auditmw.query.journeys.units import RANKS, Unit, unit_column
 from auditmw.query.language import Query
 from auditmw.query.partial import Partial
-from auditmw.query.periods import Length, Period, calendar, check_length
 from auditmw.query.question import Question, Row
 from auditmw.query.scope import EVERYTHING, Scope
-from auditmw.query.units import RANKS, Unit, unit_column
 
 MAX_PERIODS = 2_000
 

@@ -16,14 +16,14 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Literal, NamedTuple
 
-from auditmw.query.conditions import Sql, condition, condition_or_any
 from auditmw.query.engine import Engine
+from auditmw.query.journeys.conditions import Sql, condition, condition_or_any
+from auditmw.query.journeys.units import POSITION, RANKS, Unit, unit_column
 from auditmw.query.language import Query
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question, Row
 from auditmw.query.scope import EVERYTHING, Scope
 from auditmw.query.templates import path_template_sql
-from auditmw.query.units import POSITION, RANKS, Unit, unit_column
 
 MAX_STEPS = 10
 MAX_TOP = 100

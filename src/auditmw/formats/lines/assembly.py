@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from auditmw.event import pointer_to
-from auditmw.formats import times
-from auditmw.formats.escapes import Dialect, text_of, value_of
-from auditmw.formats.homes import Home, User, member
-from auditmw.formats.limits import LONG_LINE_BYTES, SHORT_LINE_BYTES, fitted
 from auditmw.formats.line import Event
+from auditmw.formats.lines import times
+from auditmw.formats.lines.escapes import Dialect, text_of, value_of
+from auditmw.formats.lines.homes import Home, User, member
+from auditmw.formats.lines.limits import LONG_LINE_BYTES, SHORT_LINE_BYTES, fitted
 
 # The response came out of nginx's cache, and with it the headers of the request that filled it.
 _FROM_CACHE = frozenset({"HIT", "STALE", "UPDATING", "REVALIDATED"})

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
 from auditmw.query.buckets import Width, buckets
-from auditmw.query.conditions import Sql
+from auditmw.query.journeys.conditions import Sql
 from auditmw.query.question import Question
 
 Length = Literal["hour", "day", "week", "month"]

@@ -14,11 +14,11 @@ from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from auditmw.query.matching import Matcher, matcher
-from auditmw.query.parser import QueryError, parse_tree
-from auditmw.query.syntax import And, Match, Node, Or, print_query
-from auditmw.query.times import Clock
-from auditmw.query.values import During, meaning
+from auditmw.query.language.matching import Matcher, matcher
+from auditmw.query.language.parser import QueryError, parse_tree
+from auditmw.query.language.syntax import And, Match, Node, Or, print_query
+from auditmw.query.language.times import Clock
+from auditmw.query.language.values import During, meaning
 
 TimeRange: TypeAlias = tuple[datetime | None, datetime | None]
 _ALWAYS: TimeRange = (None, None)

@@ -6,15 +6,26 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, NamedTuple
 
-from auditmw.query import dialect
-from auditmw.query.dialect import ELEMENT
-from auditmw.query.fields import EACH, Field
-from auditmw.query.freetext import text_columns
-from auditmw.query.language import Query
-from auditmw.query.syntax import And, Match, Node, Not, Or, Text
-from auditmw.query.texts import Pattern, Wildcard, like
-from auditmw.query.times import Clock, stamp
-from auditmw.query.values import During, Exists, InNetwork, Is, Like, OneOf, Ordered, Same, Test, Within, meaning
+from auditmw.query.language import Query, dialect
+from auditmw.query.language.dialect import ELEMENT
+from auditmw.query.language.fields import EACH, Field
+from auditmw.query.language.freetext import text_columns
+from auditmw.query.language.syntax import And, Match, Node, Not, Or, Text
+from auditmw.query.language.texts import Pattern, Wildcard, like
+from auditmw.query.language.times import Clock, stamp
+from auditmw.query.language.values import (
+    During,
+    Exists,
+    InNetwork,
+    Is,
+    Like,
+    OneOf,
+    Ordered,
+    Same,
+    Test,
+    Within,
+    meaning,
+)
 
 
 class Predicate(NamedTuple):

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, NoReturn
 import orjson
 
 from auditmw.event import SEVERITY
-from auditmw.formats import escapes
-from auditmw.formats.assembly import Variable, complete
-from auditmw.formats.homes import Home, Place, member
 from auditmw.formats.line import Event, LineError, TimeBasis
-from auditmw.formats.requests import judge, new_event
+from auditmw.formats.lines import escapes
+from auditmw.formats.lines.assembly import Variable, complete
+from auditmw.formats.lines.homes import Home, Place, member
+from auditmw.formats.lines.requests import judge, new_event
 
 _VERBATIM = escapes.NONE._replace(absent="\0\ud800")  # no text means that there is none
 _SHOWN = 60  # characters of a line in a message

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from auditmw.formats.assembly import Variable
-from auditmw.formats.escapes import Dialect
 from auditmw.formats.line import FormatError
+from auditmw.formats.lines.assembly import Variable
+from auditmw.formats.lines.escapes import Dialect
 
 FLAGS = re.DOTALL | re.ASCII
 _END = r"\Z"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from auditmw.formats.line import FormatError
+from auditmw.formats.lines.nginx_descriptions import COMBINED
 from auditmw.formats.nginx import NginxFormat
-from auditmw.formats.nginx_descriptions import COMBINED
 
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9_.+-]+")
 _LONGEST_NAME = 50  # with the rest of it, within the schema's limit of `source.format`

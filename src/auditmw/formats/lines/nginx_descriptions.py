@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from auditmw.formats.escapes import DEFAULT
-from auditmw.formats.json_object import Number, as_field
-from auditmw.formats.nginx_variables import slot_of, variable_called, variable_like
-from auditmw.formats.template import Part, compiled, literals_merged, pieces, slots
+from auditmw.formats.lines.escapes import DEFAULT
+from auditmw.formats.lines.json_object import Number, as_field
+from auditmw.formats.lines.nginx_variables import slot_of, variable_called, variable_like
+from auditmw.formats.lines.template import Part, compiled, literals_merged, pieces, slots
 
 COMBINED = (
     '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'

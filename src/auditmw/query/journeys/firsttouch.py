@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from auditmw.query.conditions import Sql
-from auditmw.query.fields import EACH, UnknownFieldError, find
-from auditmw.query.units import POSITION
+from auditmw.query.journeys.conditions import Sql
+from auditmw.query.journeys.units import POSITION
+from auditmw.query.language.fields import EACH, UnknownFieldError, find
 
 _PARAMETER = "query."
 _REFERRING_HOST = "referrer.host"

@@ -10,12 +10,24 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, TypeAlias
 
 from auditmw.archive.projection import BOT
-from auditmw.query.fields import EACH, Field
-from auditmw.query.freetext import folded, other_texts, text_columns
-from auditmw.query.syntax import And, Match, Node, Not, Or, Text
-from auditmw.query.texts import Pattern, Wildcard, expression
-from auditmw.query.times import Clock, stamp
-from auditmw.query.values import During, Exists, InNetwork, Is, Like, OneOf, Ordered, Same, Test, Within, meaning
+from auditmw.query.language.fields import EACH, Field
+from auditmw.query.language.freetext import folded, other_texts, text_columns
+from auditmw.query.language.syntax import And, Match, Node, Not, Or, Text
+from auditmw.query.language.texts import Pattern, Wildcard, expression
+from auditmw.query.language.times import Clock, stamp
+from auditmw.query.language.values import (
+    During,
+    Exists,
+    InNetwork,
+    Is,
+    Like,
+    OneOf,
+    Ordered,
+    Same,
+    Test,
+    Within,
+    meaning,
+)
 
 Event: TypeAlias = Mapping[str, Any]
 Matcher: TypeAlias = Callable[[Event], bool]

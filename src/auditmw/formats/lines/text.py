@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-from auditmw.formats.assembly import Values, complete, with_homes_once, written
-from auditmw.formats.combined import Combined
-from auditmw.formats.escapes import Dialect
-from auditmw.formats.homes import User
 from auditmw.formats.line import Event, LineError, TimeBasis
-from auditmw.formats.requests import new_event
-from auditmw.formats.template import Part, Slot, compiled, first_difference, literals_merged, pieces, slots
+from auditmw.formats.lines.assembly import Values, complete, with_homes_once, written
+from auditmw.formats.lines.combined import Combined
+from auditmw.formats.lines.escapes import Dialect
+from auditmw.formats.lines.homes import User
+from auditmw.formats.lines.requests import new_event
+from auditmw.formats.lines.template import Part, Slot, compiled, first_difference, literals_merged, pieces, slots
 
 
 class Family(NamedTuple):

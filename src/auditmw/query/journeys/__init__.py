@@ -1,0 +1,1 @@
+"""What users do one after the other: funnels, retention, conversion and paths."""
