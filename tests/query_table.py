@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import duckdb
 from hypothesis import strategies as st
 
-from auditmw.archive.columns import COLUMNS, SQL_TYPES
+from auditmw.archive.columns import COLUMNS, EXTRA, SQL_TYPES
 from auditmw.archive.snapshot import PartFile
 from auditmw.query.engine import Engine
 
@@ -76,15 +76,14 @@ def random_events() -> st.SearchStrategy[list[dict[str, Any]]]:
     return st.lists(st.fixed_dictionaries(fields).map(lambda made: event(**made)), max_size=24)
 
 
-TYPES = {column.name: SQL_TYPES[column.kind] for column in COLUMNS} | {
-    "bot": "BOOLEAN",
-    "text": "VARCHAR",
-    "writer": "VARCHAR",
-    "seq": "BIGINT",
-    "state": "VARCHAR",
-    "body": "VARCHAR",
-    "part": "INTEGER",
-}
+TYPES = (
+    {column.name: SQL_TYPES[column.kind] for column in COLUMNS}
+    | EXTRA
+    | {
+        "body": "VARCHAR",
+        "part": "INTEGER",
+    }
+)
 
 
 def in_columns(rows: list[Row], part_rows: int, live: int) -> Iterator[tuple[Any, ...]]:
@@ -97,7 +96,8 @@ def in_columns(rows: list[Row], part_rows: int, live: int) -> Iterator[tuple[Any
         found["data"] = found["data"] and json.dumps(found["data"])
         found["time"] = found["time"] and found["time"].removesuffix("Z")
         body = json.dumps(row.event, separators=(",", ":"))
-        values.append((*found.values(), found["agent"] == BOT, None, row.writer, row.seq, "final", body, part))
+        minute = found["time"] and found["time"][:16]
+        values.append((*found.values(), minute, found["agent"] == BOT, None, row.writer, row.seq, "final", body, part))
     return zip(*values, strict=True)
 
 

@@ -90,9 +90,9 @@ def test_slices_begin_small_and_are_cut_where_files_begin_or_end(oldest_first):
     made = slices(parts, Slice(None, None), first_rows=100, rows=900, oldest_first=oldest_first)
     cuts = [one.until if oldest_first else one.since for one in made[:-1]]
     if oldest_first:
-        assert cuts == [naive(minute) + timedelta(microseconds=1) for minute in (9, 49, 139)]
+        assert cuts == [naive(minute) + timedelta(microseconds=1) for minute in (9, 89, 179)]
     else:
-        assert cuts == [naive(minute) for minute in (190, 150, 60)]
+        assert cuts == [naive(minute) for minute in (190, 110, 20)]
 
 
 def test_a_file_that_is_larger_than_a_slice_is_cut_inside():

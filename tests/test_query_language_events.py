@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from archive_table import make_table
 from auditmw.query.language import Query, parse
-from auditmw.query.language.predicate import predicate
+from auditmw.query.language.predicate import lookup, predicate
 from auditmw.query.language.syntax import print_query
 from random_queries import ATOMS, NOW, questions, trees
 
@@ -236,3 +236,23 @@ def test_a_large_query_is_planned(table):
         deep = f"-(data.a.b.c:{number} OR ({deep}))"
     for text in ("data" + ".a" * 31 + ":1", deep, " ".join(f"-w{number}" for number in range(100))):
         is_found(table, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sql"),
+    [
+        pytest.param("user:alice", '"user" = ?', id="one value"),
+        pytest.param("user:alice status:500 -path:/", '"user" = ?', id="beside other conditions"),
+        pytest.param("trace:a session:b", '("trace" = ? AND "session" = ?)', id="two fields"),
+        pytest.param("user:(a OR b)", '"user" IN (?, ?)', id="one of several values"),
+        pytest.param("user:a OR user:b", None, id="one of several conditions"),
+        pytest.param("-user:a", None, id="all others"),
+        pytest.param("user:a*", None, id="a pattern"),
+        pytest.param("user:*", None, id="any value"),
+        pytest.param("status:500", None, id="a field of which a value has many events"),
+        pytest.param("", None, id="everything"),
+    ],
+)
+def test_a_lookup_is_what_names_values_of_which_there_are_few_events(text, sql):
+    found = lookup(parse(text))
+    assert (found and found.sql) == sql

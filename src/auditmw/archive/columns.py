@@ -66,9 +66,17 @@ COLUMNS = (
 )
 """The fields of the event that are columns, in the order of the file."""
 
-EXTRA = {"bot": "BOOLEAN", "text": "VARCHAR", "writer": "VARCHAR", "seq": "BIGINT", "state": "VARCHAR"}
-"""The columns beside the event's fields, and their SQL types: whether the user agent is a program's, the text that no
-other column holds, the line's writer and number, and what the line is to a query (states.py)."""
+EXTRA = {
+    "minute": "TIMESTAMP",
+    "bot": "BOOLEAN",
+    "text": "VARCHAR",
+    "writer": "VARCHAR",
+    "seq": "BIGINT",
+    "state": "VARCHAR",
+}
+"""The columns beside the event's fields, and their SQL types: the minute that `time` is in, which is read ten times as
+fast; whether the user agent is a program's, the text that no other column holds, the line's writer and number, and what
+the line is to a query (states.py)."""
 
 NAMES = (*(column.name for column in COLUMNS), *EXTRA, "body")
 """All columns of an archived event, in order."""

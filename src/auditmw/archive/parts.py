@@ -26,9 +26,9 @@ from auditmw.archive.projection import CLOSED, LATE, OPEN
 from auditmw.archive.sql import exactly, parquet, quoted
 
 ORDER = '"time" NULLS FIRST, writer, seq'
-"""The order of the rows in a part; it is total."""
+"""The order in which rows are sorted for a part; it is total. A part is in the order of `time` in any case."""
 
-_ROW_GROUP = 8_192
+_ROW_GROUP = 4_096
 _OPTIONS = (
     f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {_ROW_GROUP}, "
     f"DICTIONARY_SIZE_LIMIT {_ROW_GROUP}, STRING_DICTIONARY_PAGE_SIZE_LIMIT 2000000, "
@@ -61,13 +61,18 @@ def write(
     now: datetime,
     sources: Sources,
     replaces: Iterable[str] = (),
+    in_order: bool = False,
 ) -> Draft:
-    """Write the rows of the relation `rows` as a part. Raises OSError, or duckdb.Error when there is no space."""
+    """Write the rows of the relation `rows` as a part. Raises OSError, or duckdb.Error when there is no space.
+
+    `in_order`: they come in the order of their times, so that no memory is needed to sort them.
+    """
     file = part_name(day, now)
     temporary = layout.temporary / Path(file).name
     said = json.dumps({"sources": written_sources(sources), "replaces": list(replaces)})
+    order = "" if in_order else f"ORDER BY {ORDER}"
     connection.execute(
-        f"COPY (SELECT * FROM {rows} ORDER BY {ORDER}) TO {quoted(temporary)} "
+        f"COPY (SELECT * FROM {rows} {order}) TO {quoted(temporary)} "
         f"({_OPTIONS}, KV_METADATA {{{_KEY}: {quoted(said)}}})"
     )
     return Draft(_described(connection, temporary, file, now, sources), temporary)

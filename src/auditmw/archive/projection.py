@@ -86,9 +86,8 @@ def rows(lines: str, *, packed: bool) -> str:
     searched = f"""SELECT * EXCLUDE (singles, documents), CASE WHEN documents = '' THEN singles
         ELSE concat_ws({SEPARATOR}, CASE WHEN singles <> '' THEN singles END, {_leaves("documents")}) END AS text
         FROM ({extracted})"""
-    columns = (
-        f"SELECT {names}, bot, nullif(rtrim(text, {SEPARATOR}), '') AS text, writer, seq, state, body FROM ({searched})"
-    )
+    columns = f"""SELECT {names}, date_trunc('minute', "time") AS minute, bot,
+        nullif(rtrim(text, {SEPARATOR}), '') AS text, writer, seq, state, body FROM ({searched})"""
     if not packed:
         return columns
     exact = f"CASE WHEN {unpack('tried')} = body THEN tried ELSE body END"

@@ -7,8 +7,8 @@
 
 1. A view is exact: it holds every event whose line was complete when `view` was called, once, however many processes
    write, archive, merge and prune meanwhile. What one view showed, a later one shows too (until retention takes it).
-2. Every relation has the same columns, in this order: those of `columns.COLUMNS`, then `bot`, `text`, `writer`, `seq`,
-   `state`, `body` (columns.NAMES). `time` is TIMESTAMP in UTC. `body` is the event's JSON as VARCHAR.
+2. Every relation has the same columns, in the order of columns.NAMES. `time` is TIMESTAMP in UTC. `body` is the event's
+   JSON as VARCHAR.
 3. Intents are settled: a pending event is in no relation, unless its writer died before it wrote the final one; then it
    is there once, as `journal.intents.cut_off` says (level warning, outcome unknown, process_died), in `body` as well.
 4. What is damaged is left out and told in `view.missing`.

@@ -10,14 +10,13 @@ from uuid import UUID
 
 from auditmw.query.engine import Engine
 from auditmw.query.language.fields import Field, find
-from auditmw.query.page import Entry, Search
+from auditmw.query.page import EVENTS, FIRST_ROWS, Entry, Search, Source
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question
 from auditmw.query.scope import EVERYTHING, Scope
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BEFORE, _AFTER = timedelta(minutes=1), timedelta(hours=1)
-_WITH_ID = "(SELECT * FROM events WHERE id = $id)"
 
 
 class Found(NamedTuple):
@@ -41,7 +40,7 @@ def event(engine: Engine, id: str, *, time_limit_seconds: float | None = None, t
 
     An id that is a UUID of version 7 or 8 begins with a time (RFC 9562 §5.7): the event is looked for near it first.
     """
-    search = Search(None, descending=True, limit=1, source=_WITH_ID, parameters={"id": id})
+    search = Search(None, descending=True, limit=1, source=Source.of("id", id))
 
     def answer(question: Question) -> Found:
         entries, _ = search.run(question)
@@ -73,13 +72,11 @@ def context(
     found = event(engine, id, time_limit_seconds=time_limit_seconds, token=token)
     if found.entry is None:
         return Context((), None, (), found.partial)
-    source, parameters = "events", dict[str, object]()
-    if field is not None:
-        source = f'(SELECT * FROM events WHERE "{field.column}" = $same)'
-        parameters["same"] = _value(found.entry, field)
+    source = EVENTS
+    if field is not None and field.column is not None:
+        source = Source.of(field.column, _value(found.entry, field), FIRST_ROWS)
     searches = [
-        Search(found.entry.key, descending, limit, source, parameters)
-        for descending, limit in ((True, before), (False, after))
+        Search(found.entry.key, descending, limit, source) for descending, limit in ((True, before), (False, after))
     ]
     (earlier, partial), (later, partial_later) = engine.ask_each(
         [bound_to(_neighbours, search=search) for search in searches],

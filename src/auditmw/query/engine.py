@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 import time
@@ -31,7 +32,8 @@ from auditmw.archive.error import ArchiveError, ExpiredError
 from auditmw.archive.snapshot import Snapshot, View
 from auditmw.journal.reader import OnDamage
 from auditmw.query.deadline import Deadline
-from auditmw.query.language.predicate import predicate
+from auditmw.query.language import Query, parse
+from auditmw.query.language.predicate import Predicate, lookup, predicate
 from auditmw.query.partial import Reason
 from auditmw.query.question import Asked, Effort, Question, TooMuchError
 from auditmw.query.scope import EVERYTHING, Scope
@@ -59,7 +61,7 @@ class Engine:
         time_limit_seconds: float = 10.0,
         threads: int = 2,
         memory_bytes: int = 512 * 1024 * 1024,
-        slice_rows: int = 4_000_000,
+        slice_rows: int = 5_000_000,
         clock: Callable[[], float] = time.monotonic,
         on_damage: OnDamage | None = None,
         archive_bytes: int | None = 64 * 1024 * 1024,
@@ -73,6 +75,25 @@ class Engine:
         self._clock = clock
         self._lock = threading.Lock()
         self._deadlines: dict[Hashable, set[Deadline]] = {}
+        self._restriction: Query | str | None = None
+
+    def restricted_to(self, query: Query | str) -> Engine:
+        """Return an engine to which there are no events but those that match, whatever it is asked.
+
+        It is this engine otherwise: its limits, its memory, its tokens; closing one closes both. A query that is text
+        is read anew for every question, so that `time:-7d..` moves on. Raises ValueError for a query that is empty or
+        has errors, as it would let through what it was to keep back.
+        """
+        parsed = parse(query) if isinstance(query, str) else query
+        if parsed.errors:
+            raise ValueError(f"a restriction cannot have errors: {parsed.errors[0].message}, in {parsed.text!r}")
+        if parsed.tree is None:
+            raise ValueError("expected a query that some events match; a restriction cannot be empty")
+        if self._restriction is not None:
+            raise ValueError("expected an engine without a restriction: put both into one query")
+        restricted = copy.copy(self)
+        restricted._restriction = query
+        return restricted
 
     def ask(
         self,
@@ -149,7 +170,16 @@ class Engine:
     def _prepared(self, scope: Scope, stitched: bool, deadline: Deadline) -> Asked:
         query = scope.parsed()
         since, until = scope.bounds(query)
-        return Asked(scope, since, until, predicate(query), tuple(query.errors), stitched, self._slice_rows, deadline)
+        asked, errors = predicate(query), tuple(query.errors)
+        known = self._world(), lookup(query)
+        return Asked(scope, since, until, asked, errors, stitched, self._slice_rows, deadline, *known)
+
+    def _world(self) -> Predicate | None:
+        """Return what holds for every event that there is."""
+        if self._restriction is None:
+            return None
+        restriction = self._restriction
+        return predicate(parse(restriction) if isinstance(restriction, str) else restriction)
 
     @contextmanager
     def _under_way(self, token: Hashable, deadlines: Sequence[Deadline]) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal, NamedTuple
 
 from auditmw.query.buckets import Buckets, Width, buckets, nice_width
@@ -64,7 +64,8 @@ def histogram(
             return None
         chosen = buckets(*span, width or nice_width(*span, at_most=at_most), zone)
         tally: dict[str, list[int]] = {}
-        for rows in question.each(_SQL.format(kind=_CLASSES[by]), _bound(chosen)):
+        clock = "minute" if chosen.step_seconds % 60 == 0 else "time"
+        for rows in question.each(_SQL.format(kind=_CLASSES[by], clock=clock), _bound(chosen)):
             _add(rows, chosen, tally)
             if on_progress is not None:
                 on_progress(_made(chosen, tally, question.partial))
@@ -73,20 +74,23 @@ def histogram(
     return engine.ask(answer, scope, time_limit_seconds=time_limit_seconds, token=token)
 
 
-# Grouping by what is in the file, and naming the classes afterwards, takes half the time of grouping by their names.
-_SQL = """SELECT time_bucket(to_seconds($step), time, $first) AS step, {kind} AS kind, count(*) FROM events
-    WHERE time IS NOT NULL GROUP BY ALL"""
+# Dividing integers is faster than time_bucket(). Grouping by what is in the file, and naming the classes afterwards,
+# takes half the time of grouping by their names.
+_SQL = """SELECT (epoch_us({clock}) - epoch_us($first)) // $step AS step, {kind} AS kind, count(*) FROM events
+    WHERE {clock} IS NOT NULL GROUP BY ALL"""
 
 
 def _bound(chosen: Buckets) -> dict[str, object]:
-    return {"first": chosen.edges[0].replace(tzinfo=None), "step": chosen.step_seconds}
+    return {"first": chosen.edges[0].replace(tzinfo=None), "step": chosen.step_seconds * 1_000_000}
 
 
 def _add(rows: list[Row], chosen: Buckets, tally: dict[str, list[int]]) -> None:
     """Add what was counted by steps to the buckets that the steps are in."""
+    step_length = timedelta(seconds=chosen.step_seconds)
     for step, kind, events in rows:
         counts = tally.setdefault(_class(kind), [0] * (len(chosen.edges) - 1))
-        counts[bisect_right(chosen.edges, step.replace(tzinfo=UTC)) - 1] += events
+        moment = chosen.edges[0] + step * step_length
+        counts[bisect_right(chosen.edges, moment) - 1] += events
 
 
 def _class(kind: int | str | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from auditmw.query.cursor import Key, from_cursor, to_cursor
 from auditmw.query.engine import Engine
+from auditmw.query.language.predicate import LOOKED_UP, Predicate
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question
 from auditmw.query.scope import EVERYTHING, Scope
@@ -19,7 +20,8 @@ from auditmw.query.slices import TIMELESS, Slice
 Order = Literal["newest", "oldest"]
 
 PAGE_LIMIT = 10_000
-_FIRST_ROWS = 20_000
+FIRST_ROWS = 20_000
+FIRST_LOOKED_UP = 5_000_000  # where most files tell fast that nothing is in them
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -100,6 +102,28 @@ def _ended(partial: Partial) -> bool:
     return "time limit" in partial.reasons or "memory" in partial.reasons
 
 
+class Source(NamedTuple):
+    """What a search looks through: SQL of a relation with `time`, `writer`, `seq`, made of `events`, and what it binds.
+
+    `lookup`: as `Question.lookup`, of what the SQL adds to the query. `first_rows`: among about how many events to look
+    first; None is as the query and `lookup` have it.
+    """
+
+    sql: str = "events"
+    parameters: Mapping[str, object] = MappingProxyType({})
+    lookup: Predicate | None = None
+    first_rows: int | None = None
+
+    @classmethod
+    def of(cls, column: str, value: object, first_rows: int | None = None) -> Source:
+        """Return the events with this value in a column of the archive."""
+        lookup = Predicate(f'"{column}" = ?', (value,)) if column in LOOKED_UP else None
+        return cls(f'(SELECT * FROM events WHERE "{column}" = $value)', {"value": value}, lookup, first_rows)
+
+
+EVENTS = Source()
+
+
 class Paging(NamedTuple):
     """Which page is asked for. `limit`: of its events."""
 
@@ -122,14 +146,12 @@ class Paging(NamedTuple):
                 from_cursor(cursor)
         return cls(order, after, before, limit)
 
-    def page(
-        self, question: Question, source: str = "events", parameters: Mapping[str, object] = MappingProxyType({})
-    ) -> Page:
-        """Return the page; of `source`, as `Search` has it."""
+    def page(self, question: Question, source: Source = EVENTS) -> Page:
+        """Return the page; of `source`."""
         cursor = self.after if self.before is None else self.before
         descending = (self.order == "newest") == (self.before is None)
         place = None if cursor is None else from_cursor(cursor)
-        entries, onward = Search(place, descending, self.limit, source, parameters).run(question)
+        entries, onward = Search(place, descending, self.limit, source).run(question)
         if self.before is None:
             return Page(tuple(entries), onward, entries[0].cursor if entries else self.after, question.partial)
         entries.reverse()
@@ -139,31 +161,29 @@ class Paging(NamedTuple):
 
 
 class Search(NamedTuple):
-    """Looks for the events behind a place in the order, as far as a limit.
-
-    `source`: SQL of a relation with `time`, `writer`, `seq`, made of `events`; `parameters`: what it binds.
-    """
+    """Looks for the events behind a place in the order, as far as a limit."""
 
     place: Key | None
     descending: bool
     limit: int
-    source: str = "events"
-    parameters: Mapping[str, object] = MappingProxyType({})
+    source: Source = EVENTS
 
     def run(self, question: Question) -> tuple[list[Entry], str | None]:
         """Return the entries, and the cursor to go on with when there are more or the search was ended."""
         found: list[Entry] = []
+        lookup = self.source.lookup or question.lookup
+        first_rows = self.source.first_rows or (FIRST_ROWS if lookup is None else FIRST_LOOKED_UP)
         slices = question.each(
             self._sql(),
             self._bound(),
             within=self._within(),
             oldest_first=not self.descending,
-            first_rows=max(_FIRST_ROWS, 2 * self.limit),
+            first_rows=max(first_rows, 2 * self.limit),
         )
         with closing(slices):
             for rows in slices:
                 keys = [Key(*row) for row in rows[: self.limit + 1 - len(found)]]
-                bodies = question.bodies(keys)
+                bodies = question.bodies(keys, lookup)
                 if bodies is None:
                     break
                 found += [Entry(key, bodies[key].encode()) for key in keys if key in bodies]
@@ -201,11 +221,11 @@ class Search(NamedTuple):
                 behind = f"(time IS NULL AND {tie})" if self.descending else f"(time IS NOT NULL OR {tie})"
             else:
                 behind = f"(time {than} $time OR (time = $time AND {tie}){' OR time IS NULL' * self.descending})"
-        return f"""SELECT time, writer, seq FROM {self.source} WHERE {behind}
+        return f"""SELECT time, writer, seq FROM {self.source.sql} WHERE {behind}
             ORDER BY time {way}, writer {way}, seq {way} LIMIT $limit"""
 
     def _bound(self) -> dict[str, object]:
         place = {} if self.place is None else {"writer": self.place.writer, "seq": self.place.seq}
         if self.place is not None and self.place.time is not None:
             place["time"] = self.place.time
-        return {**place, **self.parameters, "limit": self.limit + 1}
+        return {**place, **self.source.parameters, "limit": self.limit + 1}

@@ -46,7 +46,11 @@ class TooMuchError(Exception):
 
 
 class Asked(NamedTuple):
-    """What is the same however often an answer begins anew. `since` and `until` are naive, in UTC."""
+    """What is the same however often an answer begins anew. `since` and `until` are naive, in UTC.
+
+    `world`: what every event matches that there is for whoever asks; None is all events. `lookup`: the part of
+    `predicate` by which files tell fast where nothing matches, if it has one.
+    """
 
     scope: Scope
     since: datetime | None
@@ -56,6 +60,8 @@ class Asked(NamedTuple):
     stitched: bool
     slice_rows: int
     deadline: Deadline
+    world: Predicate | None = None
+    lookup: Predicate | None = None
 
 
 class Question:
@@ -140,7 +146,7 @@ class Question:
         if whole.timeless:
             return [TIMELESS] if timeless else []
         rows = self._asked.slice_rows
-        first = max(1, min(rows // 16 if first_rows is None else first_rows, rows))
+        first = max(1, min(rows // 8 if first_rows is None else first_rows, rows))
         timed = slices(view.parts, whole, first_rows=first, rows=rows, oldest_first=oldest_first)
         if not timeless or timed == [self.covered]:
             return timed
@@ -150,29 +156,38 @@ class Question:
         if not self.ended:
             self.covered = whole
 
-    def bodies(self, keys: Sequence[Key]) -> dict[Key, str] | None:
+    @property
+    def lookup(self) -> Predicate | None:
+        """The part of the query by which files tell fast where nothing matches; None when it has no such part."""
+        return self._asked.lookup
+
+    def bodies(self, keys: Sequence[Key], lookup: Predicate | None = None) -> dict[Key, str] | None:
         """Return the bodies of the events with these keys; None when the limit comes first.
 
-        Where `each` looks for few events in many, asking for their bodies afterwards reads much less of the files. When
-        the limit comes, the slice that `each` gave last counts as not looked at.
+        `lookup`: what holds for them, and of the scope's events between them for hardly any others. Where `each` looks
+        for few events in many, asking for their bodies afterwards reads much less of the files. When the limit comes,
+        the slice that `each` gave last counts as not looked at.
         """
         wanted, found = set(keys), dict[Key, str]()
         timeless = {key for key in wanted if key.time is None}
         for some in (wanted - timeless, timeless):
-            rows = self._bodies_of(some) if some else []
+            rows = self._bodies_of(some, lookup) if some else []
             if rows is None:
                 self.covered = self._covered_before
                 return None
             found |= {key: body for *values, body in rows if (key := Key(*values)) in wanted}
         return found
 
-    def _bodies_of(self, keys: Iterable[Key]) -> list[Row] | None:
+    def _bodies_of(self, keys: Iterable[Key], lookup: Predicate | None) -> list[Row] | None:
         """Return key and body of these events, and of some others: all have a time, or none has.
 
         Constants in IN tell which row groups to read, and that before bodies are put together; a join does not.
         """
         times = sorted({key.time for key in keys if key.time is not None})
         piece = Slice(times[0], times[-1] + _MICROSECOND) if times else TIMELESS
+        if lookup is not None:
+            condition, values = relation.named(lookup, "_l")
+            return self._over(piece, f"SELECT time, writer, seq, body FROM events WHERE {condition}", values)
         bound: dict[str, object] = {f"time_{number}": time for number, time in enumerate(times)}
         conditions = [f"time IN ({', '.join(f'${name}' for name in bound)})"] if times else []
         numbers = {f"seq_{number}": seq for number, seq in enumerate({key.seq for key in keys})}
@@ -188,14 +203,20 @@ class Question:
         """
         since, until = self._asked.since, self._asked.until
         if since is None or until is None:
-            live = self._run(f"SELECT min(time), max(time) FROM {self._view.relation(parts=())}", {}) or [(None, None)]
-            ends = [(part.first, part.last) for part in self._view.parts]
-            firsts, lasts = ([moment for moment in each if moment] for each in zip(*ends, *live, strict=True))
+            firsts, lasts = ([moment for moment in each if moment] for each in zip(*self._ends(), strict=True))
             if not firsts:
                 return None
             since = min(firsts) if since is None else since
             until = max(*lasts, since) + _MICROSECOND if until is None else until
         return since.replace(tzinfo=UTC), until.replace(tzinfo=UTC)
+
+    def _ends(self) -> list[Row]:
+        """Return first and last times of events, of which the earliest and the latest are those of all."""
+        if self._asked.world is not None:  # the files also speak of events that are not there for whoever asks
+            clause, bound = relation.all_events(self._view, Slice(None, None), self._asked.world)
+            return self._run(f"{clause} SELECT min(time), max(time) FROM _world", bound) or [(None, None)]
+        live = self._run(f"SELECT min(time), max(time) FROM {self._view.relation(parts=())}", {}) or [(None, None)]
+        return [*((part.first, part.last) for part in self._view.parts), *live]
 
     @property
     def partial(self) -> Partial | None:
@@ -209,6 +230,8 @@ class Question:
             return None
         end = self._asked.until or datetime.now(UTC)
         covered = self.covered or Slice(end, end)
+        if self._asked.world is not None:
+            missing = ()  # how much of it concerns whoever asks cannot be known; that there is damage is told
         return Partial(tuple(reasons), _aware(covered.since), _aware(covered.until), missing, self._asked.errors)
 
     def _concerns(self, part: Missing) -> bool:
@@ -218,7 +241,8 @@ class Question:
 
     def _over(self, piece: Slice, sql: str, parameters: Parameters | None, time: float = 1.0) -> list[Row] | None:
         """Return the rows of a statement over the events of a slice."""
-        clause, bound = relation.events(self._view, piece, self._asked.predicate, stitched=self._asked.stitched)
+        asked = self._asked
+        clause, bound = relation.events(self._view, piece, asked.predicate, asked.world, stitched=asked.stitched)
         text = f"{clause}, {sql.removeprefix('WITH ')}" if sql.startswith("WITH ") else f"{clause} {sql}"
         return self._run(text, {**bound, **(parameters or {})}, time)
 

@@ -16,16 +16,30 @@ def source(view: View, piece: Slice) -> str:
     return view.relation(piece.since, piece.until)
 
 
-def events(view: View, piece: Slice, predicate: Predicate, *, stitched: bool) -> tuple[str, dict[str, object]]:
+def all_events(view: View, piece: Slice, world: Predicate) -> tuple[str, dict[str, object]]:
+    """Return the WITH clause that defines `_world`: what there is in a slice for whoever asks; and what it binds."""
+    condition, bound = named(world, "_w")
+    return f"WITH _world AS NOT MATERIALIZED (SELECT * FROM {source(view, piece)} WHERE {condition})", bound
+
+
+def events(
+    view: View, piece: Slice, predicate: Predicate, world: Predicate | None = None, *, stitched: bool
+) -> tuple[str, dict[str, object]]:
     """Return the WITH clause that defines `events` for a slice, and the values that it binds by name.
 
-    Further common table expressions may follow after a comma.
+    `world`: where it is not all events, those that also tell to whom an anonymous one belongs. Further common table
+    expressions may follow after a comma.
     """
-    condition, bound = _named(predicate)
+    condition, bound = named(predicate, "_")
+    within = "TRUE"
+    if world is not None:
+        within, bound_within = named(world, "_w")
+        condition, bound = f"({within}) AND ({condition})", bound | bound_within
     matches = f'SELECT *, "user" AS person FROM {source(view, piece)} WHERE {condition}'
     if not stitched or piece.timeless:
         return f"WITH events AS NOT MATERIALIZED ({matches})", bound
-    spans = spans_sql(view.relation(piece.since))
+    from_then_on = view.relation(piece.since)
+    spans = spans_sql(from_then_on if world is None else f"(SELECT * FROM {from_then_on} WHERE {within})")
     # A hash join, as it has one equality: sessions to their spans, of which most have one.
     stitched_events = f"""WITH {spans}, events AS NOT MATERIALIZED (
         SELECT _matches.* REPLACE (coalesce(_matches.person, _spans.person) AS person)
@@ -35,9 +49,9 @@ def events(view: View, piece: Slice, predicate: Predicate, *, stitched: bool) ->
     return stitched_events, bound
 
 
-def _named(predicate: Predicate) -> tuple[str, dict[str, object]]:
+def named(predicate: Predicate, prefix: str) -> tuple[str, dict[str, object]]:
     """Return the condition with a name for each ``?``, as DuckDB takes names or positions, and not both."""
     first, *others = predicate.sql.split("?")
-    names = [f"_{number}" for number in range(len(others))]
+    names = [f"{prefix}{number}" for number in range(len(others))]
     sql = first + "".join(f"${name}{piece}" for name, piece in zip(names, others, strict=True))
     return sql, dict(zip(names, predicate.params, strict=True))

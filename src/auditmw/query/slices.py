@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from auditmw.archive.snapshot import PartFile
 
-_GROWTH = 4  # from one slice to the next: the first ones answer soon, the last ones read fast
+_GROWTH = 8  # from one slice to the next: the first ones answer soon, the last ones read fast
 _MAX_PIECES = 64
 _MICROSECOND = timedelta(microseconds=1)
 

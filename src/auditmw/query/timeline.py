@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial as bound_to
 from typing import Literal, NamedTuple, get_args
 
 from auditmw.query.engine import Engine
-from auditmw.query.page import Entry, Order, Paging
+from auditmw.query.page import FIRST_LOOKED_UP, Entry, Order, Paging, Source
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question
 from auditmw.query.scope import EVERYTHING, Scope
@@ -76,19 +76,18 @@ def timeline(
         raise ValueError(f"expected one of {', '.join(get_args(Of))}, not {of!r}")
     paging = Paging.checked(order, after, before, limit)
     ask = bound_to(engine.ask, time_limit_seconds=time_limit_seconds, token=token)
-    source, incomplete = _OWN.format(column=of), None
-    parameters: dict[str, object] = {"who": value}
+    source = Source.of(of, value)
+    incomplete = None
     if stitched and of == "user":
         spans, incomplete = ask(bound_to(_spans, user=value))
-        source, parameters = _STITCHED, parameters | spans
+        source = Source(_STITCHED, {"who": value, **spans}, first_rows=FIRST_LOOKED_UP)
     life = None
     if after is None and before is None:
-        life = ask(bound_to(_life, source=source, parameters=parameters))
-    page = ask(bound_to(paging.page, source=source, parameters=parameters), scope)
+        life = ask(bound_to(_life, source=source))
+    page = ask(bound_to(paging.page, source=source), scope)
     return Timeline(visits(page.entries, order, pause), page.next, page.previous, life, page.partial or incomplete)
 
 
-_OWN = '(SELECT time, writer, seq FROM events WHERE "{column}" = $who)'
 _STITCHED = """(
     SELECT time, writer, seq FROM events WHERE "user" = $who
     UNION ALL
@@ -111,10 +110,10 @@ def _spans(question: Question, *, user: str) -> tuple[dict[str, object], Partial
     return {"sessions": list(sessions), "since": list(since), "until": list(until)}, question.partial
 
 
-def _life(question: Question, *, source: str, parameters: Mapping[str, object]) -> Life:
+def _life(question: Question, *, source: Source) -> Life:
     events, firsts, lasts = 0, [], []
-    sql = f"SELECT count(*), min(time), max(time) FROM {source}"
-    for ((number, first, last),) in question.each(sql, parameters):
+    sql = f"SELECT count(*), min(time), max(time) FROM {source.sql}"
+    for ((number, first, last),) in question.each(sql, source.parameters):
         events += number
         firsts += [first] if first else []
         lasts += [last] if last else []

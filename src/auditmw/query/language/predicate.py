@@ -10,7 +10,7 @@ from auditmw.query.language import Query, dialect
 from auditmw.query.language.dialect import ELEMENT
 from auditmw.query.language.fields import EACH, Field
 from auditmw.query.language.freetext import text_columns
-from auditmw.query.language.syntax import And, Match, Node, Not, Or, Text
+from auditmw.query.language.syntax import And, Exactly, Match, Node, Not, Or, Text
 from auditmw.query.language.texts import Pattern, Wildcard, like
 from auditmw.query.language.times import Clock, stamp
 from auditmw.query.language.values import (
@@ -43,6 +43,21 @@ class Predicate(NamedTuple):
 def predicate(query: Query) -> Predicate:
     """Return the query as a condition that DuckDB evaluates on rows of the archive."""
     return Predicate("TRUE") if query.tree is None else _condition(query.tree, query.clock)
+
+
+LOOKED_UP = frozenset({"id", "trace", "request", "correlation", "session", "user", "email", "ip"})
+"""The columns of which one value has few events, and whose Bloom filters tell where there are none."""
+
+
+def lookup(query: Query) -> Predicate | None:
+    """Return the part of `predicate` that names values of such columns, if every event that matches has one of them."""
+    parts = query.tree.parts if isinstance(query.tree, And) else (query.tree,)
+    named = [_condition(part, query.clock) for part in parts if isinstance(part, Match) and _names_values(part)]
+    return _joined(" AND ", named) if named else None
+
+
+def _names_values(part: Match) -> bool:
+    return part.field.column in LOOKED_UP and all(isinstance(value, Exactly) for value in part.values)
 
 
 def _condition(node: Node, clock: Clock) -> Predicate:
