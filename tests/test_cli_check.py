@@ -12,13 +12,15 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
+from auditmw.archive import archive
 from auditmw.cli.checks import directory as directory_checks
 from auditmw.cli.checks import machine
+from auditmw.cli.checks.archive import check_archive
 from auditmw.cli.checks.directory import check_directory, mounted
 from auditmw.cli.checks.journal import check_journal, read_journal
 from auditmw.cli.checks.proxies import check_proxies
 from auditmw.cli.program import program
-from auditmw.journal import Journal
+from auditmw.journal import Journal, write_file
 from servers import SERVERS, AppServer
 
 NOW = datetime(2026, 11, 20, 20, 30, tzinfo=UTC)
@@ -315,7 +317,7 @@ def test_a_read_only_mount_fails(monkeypatch, directory):
 
 
 def findings_of(directory, now=NOW):
-    return list(check_journal(read_journal(directory), now))
+    return list(check_journal(read_journal(directory), 0, now))
 
 
 def test_an_empty_journal_is_noticed(tmp_path):
@@ -618,3 +620,61 @@ def test_packages_that_are_missing_or_too_old_fail(monkeypatch):
 
 def test_versions_are_listed():
     assert "orjson " in the(machine.check_machine(), "versions").seen
+
+
+# --- the archive
+
+
+@pytest.fixture
+def archived(tmp_path):
+    """A directory whose events are all in the archive."""
+    lines = [b'{"timestamp":"2026-11-20T10:00:0%d.000000Z","event":"x"}' % number for number in range(3)]
+    write_file(tmp_path, "w", lines)
+    archive(tmp_path)
+    for file in (tmp_path / "journal").iterdir():
+        file.unlink()
+    return tmp_path
+
+
+def test_a_directory_that_is_all_archived_is_whole(archived):
+    found = list(check_archive(archived))
+    assert levels(found) == {"archive.events": "ok", "archive.damage": "ok"}
+    assert "3 events in 1 files" in the(found, "archive.events").seen
+    assert "2026-11-20T10:00:00.000000Z to 2026-11-20T10:00:02.000000Z" in the(found, "archive.events").seen
+    shown = [json.loads(line) for line in check(archived).stdout.splitlines()]
+    assert next(one for one in shown if one["check"] == "journal.events")["level"] == "ok"
+
+
+def test_where_nothing_is_archived_nothing_is_said_of_it(directory):
+    assert list(check_archive(directory)) == []
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        pytest.param(Path.unlink, "is gone", id="a file is gone"),
+        pytest.param(lambda file: file.write_bytes(b""), "has 0 bytes instead of", id="a file is cut"),
+        pytest.param(
+            lambda file: file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:]),
+            "has another content",
+            id="a bit is flipped",
+        ),
+    ],
+)
+def test_an_archive_that_is_not_as_it_was_written_fails(archived, harm, said):
+    (file,) = (archived / "archive").glob("*/*.parquet")
+    harm(file)
+    found = list(check_archive(archived))
+    assert levels(found)["archive.damage"] == "fail"
+    assert file.name in the(found, "archive.damage").seen
+    assert said in the(found, "archive.damage").seen
+
+
+@pytest.mark.parametrize(
+    "harm", [pytest.param(Path.unlink, id="gone"), pytest.param(lambda file: file.write_bytes(b"{"), id="damaged")]
+)
+def test_a_manifest_that_is_lost_or_damaged_fails(archived, harm):
+    harm(archived / "archive" / "manifest.json")
+    (found,) = check_archive(archived)
+    assert (found.level, found.check) == ("fail", "archive.manifest")
+    assert "auditmw archive" in found.advice

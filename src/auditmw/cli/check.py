@@ -13,6 +13,7 @@ import orjson
 from rich.text import Text
 
 from auditmw.cli.checks.application import AppNotLoadedError, check_application, load_audit
+from auditmw.cli.checks.archive import archived_events, check_archive
 from auditmw.cli.checks.directory import check_directory
 from auditmw.cli.checks.finding import Finding, fail
 from auditmw.cli.checks.journal import check_journal, read_journal
@@ -39,9 +40,9 @@ STYLES = {"ok": ("âœ“ ok  ", "green"), "warn": ("! warn", "yellow"), "fail": ("â
 def check(directory: Path, app: str | None, **output: Any) -> None:
     """Say what is wrong or missing around the audit directory DIRECTORY, and what to do about it.
 
-    Looks at permissions, disk and file system, reads the whole journal, and looks at the clock, the versions, and at
-    what the newest requests say about the proxies in front. Nothing is changed. The exit code is 1 when something
-    fails. Run it as the user that the app runs as.
+    Looks at permissions, disk and file system, reads the whole journal and the archive, and looks at the clock, the
+    versions, and at what the newest requests say about the proxies in front. Nothing is changed. The exit code is 1
+    when something fails. Run it as the user that the app runs as.
     """
     shown = Output(**output)
     levels = []
@@ -65,8 +66,9 @@ def _findings(directory: Path, app: str | None) -> Iterator[Finding]:
             seen = f"{error.filename or directory}: {error.strerror}"
             yield fail("journal.readable", seen, "run this check as the app's user")
         else:
-            yield from check_journal(reading, datetime.now(UTC))
+            yield from check_journal(reading, archived_events(directory), datetime.now(UTC))
             yield from check_proxies(reading.requests())
+        yield from check_archive(directory)
     if app is not None:
         try:
             yield from check_application(load_audit(app), directory)
