@@ -190,23 +190,51 @@ def keystonemiddleware(kind: str, directory: Path) -> Any:
 
 def datapunt(kind: str, directory: Path) -> Any:
     """DataPunt's audit log of the framework, its JSON formatter, and a handler that writes to a file."""
-    global _datapunt_file
-    _datapunt_file = str(directory / "datapunt.jsonl")
-    handler = f"{__name__}.datapunt_handler"
     if kind == "flask":
         from flask_audit_log.middleware import AuditLogMiddleware
 
-        app = apps.make(kind)
-        app.config["AUDIT_LOG"] = {"LOG_HANDLER_CALLABLE_PATH": handler}
+        app = _datapunt_app(kind, directory)
         AuditLogMiddleware(app)
         return app
     import django_audit_log  # noqa: F401  (a missing package is named before Django is configured)
 
-    return apps.make(
-        kind,
-        MIDDLEWARE=["django_audit_log.middleware.AuditLogMiddleware"],
-        AUDIT_LOG_HANDLER_CALLABLE_PATH=handler,
-    )
+    return _datapunt_app(kind, directory, MIDDLEWARE=["django_audit_log.middleware.AuditLogMiddleware"])
+
+
+def auditmw_datapunt(kind: str, directory: Path) -> Any:
+    """The replacement for it in `auditmw.contrib`, which writes the same line."""
+    if kind == "flask":
+        from auditmw.contrib.datapunt_flask import AuditLogMiddleware
+
+        app = _datapunt_app(kind, directory)
+        AuditLogMiddleware(app)
+        return app
+    return _datapunt_app(kind, directory, MIDDLEWARE=["auditmw.contrib.datapunt_django.AuditLogMiddleware"])
+
+
+def auditmw_datapunt_journal(kind: str, directory: Path) -> Any:
+    """The same with an `Audit`: DataPunt's line, and the event in the journal."""
+    if kind == "flask":
+        from auditmw.contrib.datapunt_flask import AuditLogMiddleware
+
+        app = _datapunt_app(kind, directory)
+        AuditLogMiddleware(app, _audit(directory))
+        return app
+    settings = {"directory": str(directory), "service": "bench", "resolver": resolver()}
+    middleware = ["auditmw.contrib.datapunt_django.AuditLogMiddleware"]
+    return _datapunt_app(kind, directory, MIDDLEWARE=middleware, AUDITMW=settings)
+
+
+def _datapunt_app(kind: str, directory: Path, **settings: Any) -> Any:
+    """The application with DataPunt's settings, whatever reads them."""
+    global _datapunt_file
+    _datapunt_file = str(directory / "datapunt.jsonl")
+    handler = f"{__name__}.datapunt_handler"
+    if kind != "flask":
+        return apps.make(kind, AUDIT_LOG_HANDLER_CALLABLE_PATH=handler, **settings)
+    app = apps.make(kind)
+    app.config["AUDIT_LOG"] = {"LOG_HANDLER_CALLABLE_PATH": handler}
+    return app
 
 
 _datapunt_file = ""
@@ -287,6 +315,8 @@ VARIANTS: dict[str, Variant] = {
     "starlette-context": Variant(starlette_context, apps.ASGI_KINDS, ("starlette-context",)),
     "opentelemetry": Variant(opentelemetry, ANY, OPENTELEMETRY),
     "datapunt": Variant(datapunt, ("flask", "django"), ("datapunt-audit-log", "datapunt-django-audit-log"), lines=1),
+    "auditmw-datapunt": Variant(auditmw_datapunt, ("flask", "django"), lines=1),
+    "auditmw-datapunt-journal": Variant(auditmw_datapunt_journal, ("flask", "django"), lines=2),
     "django-structlog": Variant(django_structlog, ("django",), ("django-structlog",), lines=2),
     "keystonemiddleware": Variant(keystonemiddleware, ("wsgi", "flask"), ("keystonemiddleware",), lines=2),
 }

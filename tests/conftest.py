@@ -20,7 +20,8 @@ ADMIN_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 # What ``@pytest.mark.needs(...)`` may name, and how to install it. A name without an entry here is a Python module
 # that ``pip install NAME`` brings.
-PROGRAMS = {"nginx": "apt-get install nginx-light"}
+PROGRAMS = {"nginx": "apt-get install nginx-light", "rsyslogd": "apt-get install rsyslog"}
+PROGRAMS |= {"chromium": "apt-get install chromium", "npm": "apt-get install npm"}
 
 
 # No test is about time: on a busy machine any example may take long.
@@ -36,7 +37,15 @@ def missing(name: str) -> str | None:
     """Nothing when ``name`` is here, else the sentence that says how to install it."""
     if name in PROGRAMS:
         return None if shutil.which(name, path=ADMIN_PATH) else f"{name} is not installed: {PROGRAMS[name]}"
-    return None if importlib.util.find_spec(name) else f"{name} is not installed: pip install {name}"
+    return None if is_module(name) else f"{name} is not installed: pip install {name}"
+
+
+def is_module(name: str) -> bool:
+    """Whether a module can be imported, also one of a package that is not here."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import functools
 import os
 import tempfile
@@ -50,6 +51,7 @@ def ready() -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
+    atexit.register(DATABASE.unlink)
     User.objects.create_user("alice", password="a password")
 
 
@@ -208,8 +210,12 @@ async def endless(request: Any) -> StreamingHttpResponse:
     return StreamingHttpResponse(ticks())
 
 
+patients: list[Any] = []
+
+
 async def patient(request: Any) -> HttpResponse:
     """Answers nothing before its client goes."""
+    patients.append(request)
     await asyncio.Event().wait()
     return HttpResponse("never")
 

@@ -22,7 +22,7 @@ CORE_DEPENDENCIES = {"orjson", "structlog", "asgiref", "werkzeug"}
 ABSENT_AFTER_IMPORT = {
     *("flask", "flask_login", "django", "starlette", "fastapi", "httpx", "click", "rich", "twisted", "trio"),
     *("gunicorn", "uvicorn", "gevent", "duckdb", "auditmw.contrib", "auditmw.cli"),
-    *("auditmw.archive", "auditmw.query", "auditmw.formats", "auditmw.importing"),
+    *("auditmw.archive", "auditmw.query", "auditmw.formats", "auditmw.importing", "auditmw.viewer"),
 }
 
 
@@ -48,7 +48,7 @@ COMPUTED = "<computed>"  # only the command line may: it loads the application t
 FIVE = "event trace peer identity redact"
 PUBLIC_API = "auditmw"
 # These bring dependencies of their own.
-EXTRAS = ("contrib", "cli", "testing", "archive", "query", "formats", "importing")
+EXTRAS = ("contrib", "cli", "testing", "archive", "query", "formats", "importing", "viewer")
 # A package's row is that of all its modules; a module's own row goes before its package's.
 TABLE = {
     "forks": row(),
@@ -77,10 +77,12 @@ TABLE = {
     "archive": row("journal", "duckdb orjson"),
     "reading": row("archive event journal", "orjson"),
     "emitter": row("event trace health journal"),
-    "audit": row("emitter forks head health journal policy request " + FIVE, "asgiref"),
+    "stream_format": row("event formats", "orjson"),
+    "audit": row("emitter formats forks head health journal policy request stream_format " + FIVE, "asgiref"),
     # What applications touch.
     "context": row("audit exchange forks record health " + FIVE),
-    "logs": row("context", "structlog"),
+    "tracebacks": row(),
+    "logs": row("context tracebacks", "structlog"),
     "wsgi": row("audit context exchange head policy"),
     "routes": row(),
     "asgi": row("audit context exchange head policy routes"),
@@ -90,15 +92,21 @@ TABLE = {
     "testing": row("event", "orjson jsonschema"),
     # What looks at the events: outside of the request path, from `auditmw[query]` on.
     "query": row("archive journal reading", "duckdb orjson"),
-    "formats": row("event", "orjson crossplane apachelogs"),
+    "formats": row("event", "orjson structlog crossplane apachelogs google opentelemetry"),
     "importing": row("archive event formats journal redact shapes", "orjson zstandard"),
+    "viewer": row(f"archive formats forks journal query {PUBLIC_API}", "asgiref asyncio orjson werkzeug"),
     # The outermost: nobody imports these.
     "contrib": row(PUBLIC_API),
     "contrib.flask": row(PUBLIC_API, "flask flask_login werkzeug"),
     "contrib.django": row(PUBLIC_API, "django asgiref"),
+    "contrib.django_viewer": row(f"contrib.django viewer {PUBLIC_API}", "django asgiref"),
+    "contrib.datapunt": row(PUBLIC_API),
+    "contrib.datapunt_flask": row(f"{PUBLIC_API} contrib.datapunt contrib.flask", "flask werkzeug"),
+    "contrib.datapunt_django": row(f"{PUBLIC_API} contrib.datapunt contrib.django", "django asgiref"),
+    "contrib.datapunt_rest_framework": row("contrib.datapunt", "rest_framework"),
     "contrib.starlette": row(PUBLIC_API, "starlette"),
     "contrib.httpx": row(PUBLIC_API, "httpx"),
-    "cli": row("*", f"click rich orjson duckdb flask werkzeug waitress httpx {COMPUTED}"),
+    "cli": row("*", f"click rich orjson duckdb flask werkzeug waitress httpx uvicorn {COMPUTED}"),
     "__main__": row("cli"),
 }
 

@@ -24,7 +24,7 @@ def run(*arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize("name", ["overhead", "kill", "steps", "history", "query", "importing"])
+@pytest.mark.parametrize("name", ["overhead", "kill", "steps", "history", "query", "importing", "formats"])
 def test_a_benchmark_explains_itself_as_a_module_and_as_a_file(name):
     assert run("-m", f"benchmarks.{name}", "--help") == run(f"benchmarks/{name}.py", "--help")
 
@@ -47,6 +47,16 @@ def test_instructions_are_counted_by_function(kind):
     counts = {row[0].strip(): float(row[2]) for row in rows[2:] if len(row) == 3}
 
     assert counts["all"] > counts["compose.py: compose"] > 0
+
+
+def test_formats_measures_each_format_beside_the_native_one():
+    table = run("-m", "benchmarks.formats", "--rounds", "2", "--events", "8")
+    rows = {cells[1].strip(): cells for cells in (line.split("|") for line in table.splitlines()) if len(cells) == 8}
+
+    assert {"native", "ecs", "ocsf", "syslog", "nginx:combined"} <= set(rows)
+    assert float(rows["native"][4]) == 1.0
+    assert int(rows["nginx:combined"][2]) == 8
+    assert int(rows["ecs"][2]) == 10  # two of the eight requests record an event of their own
 
 
 def test_history_writes_the_days_side_by_side(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -15,10 +16,11 @@ import pytest
 pytest.importorskip("flask")
 pytest.importorskip("waitress")
 pytest.importorskip("httpx")
+pytest.importorskip("uvicorn")
 
 from auditmw.cli.fileserver import create_app
 from journal_files import events
-from servers import request
+from servers import poll, request
 
 COMMAND = [sys.executable, "-m", "auditmw", "demo"]
 PASSWORD = "correct horse"
@@ -119,14 +121,14 @@ def test_a_second_round_in_the_same_directory_is_another_writer(once):
 
 
 def test_it_ends_by_itself_after_the_seconds(tmp_path):
-    process = demo("--seconds", 1, "--directory", tmp_path)
+    process = demo("--seconds", 1, "--directory", tmp_path, "--history-events", 0)
     assert process.returncode == 0
     assert len(process.stdout.splitlines()) < 28
     assert "The journal stays in" in process.stderr
 
 
 def test_ctrl_c_ends_it_quietly_and_tells_where_the_journal_is(tmp_path):
-    with started("--directory", tmp_path) as child:
+    with started("--directory", tmp_path, "--history-events", 0) as child:
         assert json.loads(child.stdout.readline())["event"] == "http_request"
         child.send_signal(signal.SIGINT)
         _, errors = child.communicate(timeout=30)
@@ -136,13 +138,46 @@ def test_ctrl_c_ends_it_quietly_and_tells_where_the_journal_is(tmp_path):
 
 
 def test_the_server_answers_while_the_demo_runs(tmp_path):
-    with started("--directory", tmp_path) as child:
+    with started("--directory", tmp_path, "--history-events", 0) as child:
         port = int(child.stderr.readline().split("http://127.0.0.1:")[1].split()[0])
         response = request(port, "GET", "/quota", {"User-Agent": "someone else"})
         child.send_signal(signal.SIGINT)
         child.communicate(timeout=30)
     assert response.status == 401
     assert "someone else" in {event["http"]["request"].get("user_agent") for event in events(tmp_path / "audit")}
+
+
+def viewer_of(child):
+    """The port and the token of the viewer that a demo tells."""
+    link = next(found for line in child.stderr if (found := re.search(r"127\.0\.0\.1:(\d+)/\?token=(\S+)", line)))
+    return int(link[1]), {"Authorization": f"Bearer {link[2]}"}
+
+
+def test_the_viewer_shows_a_history_and_what_comes(tmp_path):
+    with started("--directory", tmp_path, "--history-events", 300) as child:
+        port, known = viewer_of(child)
+        assert request(port, "GET", "/api/count").status == 401
+
+        def count(query):
+            return json.loads(request(port, "GET", f"/api/count?q={query}", known).body)["answer"]["value"]
+
+        assert count("-service:fileserver,auditmw") == 300
+        assert poll(lambda: count("event:http_request%20service:fileserver"), "a request of the demo's visitors")
+        assert count("event:auditmw.viewed") >= 1
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=30)
+    assert child.returncode == 0
+    assert "Traceback" not in errors
+
+
+def test_a_directory_with_events_gets_no_history(once):
+    _, home = once
+    with started("--directory", home) as child:
+        port, known = viewer_of(child)
+        found = json.loads(request(port, "GET", "/api/facets?fields=service", known).body)["answer"][0]
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=30)
+    assert {one["value"] for one in found["values"]} <= {"fileserver", "auditmw"}
 
 
 def test_a_port_that_is_taken_is_said(tmp_path):
@@ -155,7 +190,7 @@ def test_a_port_that_is_taken_is_said(tmp_path):
     assert "Traceback" not in process.stderr
 
 
-@pytest.mark.parametrize("name", ["flask", "waitress", "httpx"])
+@pytest.mark.parametrize("name", ["flask", "waitress", "httpx", "uvicorn"])
 def test_a_missing_package_is_named_with_what_installs_it(tmp_path, name):
     hide = f"f = u.find_spec; u.find_spec = lambda n, p=None: None if n == {name!r} else f(n, p)"
     start = "sys.argv = ['auditmw', 'demo', '--once']; from auditmw.cli import main; main()"

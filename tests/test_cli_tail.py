@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditmw.cli.events import newest
-from auditmw.cli.moments import parse_moment
 from auditmw.cli.program import program
 from auditmw.journal import Journal
+from auditmw.query.moments import parse_moment
 from servers import poll
 
 NOW = datetime(2026, 11, 20, 20, 20, 0, tzinfo=UTC)

@@ -41,7 +41,6 @@ def site() -> Iterator[None]:
     django_site.ready()
     yield
     connection.close()
-    django_site.DATABASE.unlink()
     gc.collect()  # here, where its warnings are known
 
 

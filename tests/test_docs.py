@@ -122,7 +122,7 @@ def test_the_code_of_a_page_runs(page, tmp_path):
 def run_python(source: str, page: Path, directory: Path) -> None:
     if not source.strip():
         return
-    script = directory / (page.stem + ".py")
+    script = directory / f"page_{page.stem}.py"  # no name of a module that the page imports
     script.write_text(source, encoding="utf-8")
     done = run([sys.executable, "-W", "error", str(script)], directory)
     script.unlink()

@@ -68,6 +68,7 @@ def test_real_logs_are_recognised_and_every_line_is_read(file, name, why):
         pytest.param([CADDY], "caddy:json", id="Caddy"),
         pytest.param([TRAEFIK], "traefik:json", id="Traefik"),
         pytest.param(W3C, "w3c", id="W3C"),
+        pytest.param([b'{"audit": {"http_request": null, "type": "INFO"}}'], "datapunt:0.4", id="DataPunt"),
         pytest.param([b"", b"\r", COMBINED], "nginx:combined", id="blank lines first"),
         pytest.param([COMBINED, b"garbage", COMBINED], "nginx:combined", id="one line is something else"),
         pytest.param([b'{"time":"2026-11-20T20:20:11+00:00","status":200}'], "nginx:json", id="two known keys"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -268,3 +269,191 @@ def test_a_configured_structlog_writes_its_lines_as_events_too(in_a_request, rec
     event = recorder.events[0]
     assert (event["event"], event["level"], event["data"]) == ("stock_low", "warning", {"item": 7})
     assert (lines[0]["event"], lines[0]["item"], lines[0]["level"]) == ("stock_low", 7, "warning")
+
+
+# -------------------------------------------------------------------------------------- a team's own structlog pipeline
+
+
+def pipeline(*processors: Any) -> Any:
+    """A structlog logger of a team's own, with our processor after some of theirs."""
+    rest = [auditmw.to_journal, structlog.processors.JSONRenderer(default=repr)]
+    return structlog.wrap_logger(CapturingLogger(), processors=[structlog.processors.add_log_level, *processors, *rest])
+
+
+def logged_exception(log: Any) -> None:
+    password = "hunter2-hunter2"  # dict_tracebacks shows local variables
+    try:
+        try:
+            raise KeyError("a.txt")
+        except KeyError as error:
+            raise LookupError(f"no such file\nfor token=abcdefghijklmnop{password[:0]}") from error
+    except LookupError:
+        log.error("file_lost", exc_info=True, path="a.txt")
+
+
+@pytest.mark.parametrize(
+    "processors",
+    [
+        pytest.param([], id="exc_info"),
+        pytest.param([structlog.processors.format_exc_info], id="as text"),
+        pytest.param([structlog.processors.dict_tracebacks], id="as data"),
+    ],
+)
+def test_an_exception_is_the_error_of_the_event_whatever_the_team_made_of_it(in_a_request, recorder, processors):
+    in_a_request(lambda: logged_exception(pipeline(*processors)))
+    lost = recorder.events[0]
+    assert lost["error"]["type"] == "builtins.LookupError"
+    assert lost["error"]["message"] == "no such file\nfor token=REDACTED"
+    assert lost["error"]["handled"] is True
+    trace = lost["error"]["stacktrace"]
+    assert trace.index("KeyError: 'a.txt'") < trace.index("direct cause") < trace.index("LookupError: no such file")
+    assert "in logged_exception" in trace
+    assert lost["data"] == {"path": "a.txt"}
+    assert lost["outcome"]["result"] == "failure"
+    assert "hunter2-hunter2" not in str(recorder.events)
+
+
+@pytest.mark.parametrize(
+    ("rendered", "error"),
+    [
+        ("ValueError: no", {"type": "builtins.ValueError", "message": "no"}),
+        ("KeyboardInterrupt", {"type": "builtins.KeyboardInterrupt", "message": ""}),
+        (
+            'Traceback (most recent call last):\n  File "x", line 1, in f\nshop.Sold: out\nof it',
+            {"type": "shop.Sold", "message": "out\nof it"},
+        ),
+        ("the shop is closed", None),
+        ("Timeout: 3", None),
+        ("Traceback (most recent call last):\n", None),
+        ("", None),
+        ([], None),
+        ([1], None),
+        ([{"exc_type": None}], {"type": "None", "message": ""}),
+        ([{"exc_type": "A", "frames": 7}], None),
+        ({"type": "A"}, None),
+        (7, None),
+    ],
+)
+def test_only_what_is_a_rendered_exception_becomes_an_error(in_a_request, recorder, rendered, error):
+    in_a_request(lambda: pipeline().info("looked", exception=rendered))
+    looked = recorder.events[0]
+    if error is None:
+        assert "error" not in looked
+        assert looked["data"] == {"exception": rendered}
+    else:
+        assert {key: looked["error"][key] for key in error} == error
+        assert "data" not in looked
+
+
+def test_the_ids_that_add_context_adds_are_not_written_twice(in_a_request, recorder):
+    in_a_request(lambda: pipeline(auditmw.add_context).info("looked", item=7))
+    looked = recorder.events[0]
+    assert looked["data"] == {"item": 7}
+    assert looked["actor"]["id"] == "alice"
+
+
+def test_an_id_of_the_lines_own_is_kept(in_a_request, recorder):
+    in_a_request(lambda: pipeline().info("looked", user_id="bob"))
+    assert recorder.events[0]["data"] == {"user_id": "bob"}
+
+
+def test_lines_of_the_standard_library_become_events_through_the_processor_formatter(in_a_request, recorder, lines):
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    chain = [structlog.stdlib.add_log_level, structlog.stdlib.ExtraAdder(), auditmw.to_journal]
+    handler = Keep()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=chain,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logger = logging.getLogger("shop.stock")
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        in_a_request(lambda: logger.warning("stock of %s is low", "tea", extra={"left": 3}))
+    finally:
+        logger.removeHandler(handler)
+    low = recorder.events[0]
+    assert (low["event"], low["message"], low["level"]) == ("log", "stock of tea is low", "warning")
+    assert low["data"] == {"left": 3}
+    assert ids(low) == ids(recorder.events[1])
+    assert '"event": "stock of tea is low"' in lines[0]
+
+
+def test_a_journal_that_fails_costs_the_team_no_line(lines):
+    class Broken:
+        def write(self, body: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+    audit = auditmw.Audit(Broken(), service="shop")
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        structlog.wrap_logger(
+            CapturingLogger(), processors=[auditmw.to_journal, lambda *line: lines.append(line[2]) or ""]
+        ).info("sold")
+        start_response("200 OK", [])
+        return []
+
+    auditmw.WSGIAudit(app, audit)(create_environ("/"), lambda *head: None)
+    assert lines == [{"event": "sold"}]
+    assert audit.health()["counts"]["lost"] == 2
+
+
+def test_a_journal_that_fails_and_logs_into_itself_does_so_once(lines):
+    """auditmw says in a log of the standard library what it lost, and that log may lead back here."""
+
+    class Broken:
+        def write(self, body: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+    class Back(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+            auditmw.to_journal(None, "warning", {"event": record.getMessage()})
+
+    audit = auditmw.Audit(Broken(), service="shop")
+    handler = Back()
+    logger = logging.getLogger("auditmw")
+    logger.addHandler(handler)
+    try:
+        auditmw.WSGIAudit(lambda environ, start: (start("200 OK", []), [])[1], audit)(
+            create_environ("/"), lambda *head: None
+        )
+    finally:
+        logger.removeHandler(handler)
+    assert [line for line in lines if "lost" in line] == lines[:1]
+    assert audit.health()["counts"]["lost"] >= 1
+
+
+def test_the_asynchronous_methods_of_a_logger_carry_the_context(audit, recorder):
+    log = structlog.wrap_logger(
+        CapturingLogger(),
+        processors=[auditmw.to_journal, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        auditmw.identify("alice")
+        await log.ainfo("sold", item=7)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def serve() -> None:
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": ("127.0.0.1", 1)}
+
+        async def ignore(message: Any) -> None:
+            return None
+
+        await auditmw.ASGIAudit(app, audit)(scope, None, ignore)
+
+    asyncio.run(serve())
+    sold, request = recorder.events
+    assert (sold["event"], sold["actor"]["id"], sold["data"]) == ("sold", "alice", {"item": 7})
+    assert sold["trace"]["trace_id"] == request["trace"]["trace_id"]

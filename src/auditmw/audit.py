@@ -9,12 +9,13 @@ import secrets
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, BinaryIO, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar, cast
 
 from asgiref.sync import async_to_sync
 
 from auditmw import forks
 from auditmw.emitter import Emitter
+from auditmw.event import Event, encode
 from auditmw.head import ResponseHeaders, header_name
 from auditmw.health import Health
 from auditmw.identity import Identity, Pseudonyms, key_file
@@ -23,7 +24,11 @@ from auditmw.peer import DEFAULT_TRUSTED, Proxies
 from auditmw.policy import Policy
 from auditmw.redact import Redactor
 from auditmw.request import Request
+from auditmw.stream_format import line_formatter
 from auditmw.trace import Tracer
+
+if TYPE_CHECKING:
+    from auditmw.formats.record import RecordFormat
 
 Resolver = Callable[[Request], Identity | None] | Callable[[Request], Awaitable[Identity | None]]
 
@@ -48,6 +53,8 @@ class Audit:
 
     `destination`: the directory that holds the journal, or a binary stream such as ``sys.stdout.buffer``.
     `service`: the name of what runs here, or a `Service`.
+    `format`: for a stream, the format of its lines: a name such as ``"ecs"`` (``auditmw.formats.RECORD_FORMATS``) or a
+    format of one's own; an event that it has no line for is written as its JSON, and counted. A directory has none.
     `resolver`: ``Request -> Identity | None``, plain or ``async``; asked when the response starts, and again at the end
     when it had nothing to say. A plain one runs in the event loop under ASGI: it must not block.
     `trusted_proxies`: networks (CIDR) and ``"unix"``, whose word on traces and client addresses is believed and who get
@@ -71,6 +78,7 @@ class Audit:
         destination: str | os.PathLike[str] | BinaryIO,
         *,
         service: str | Service,
+        format: str | RecordFormat | None = None,
         resolver: Resolver | None = None,
         trusted_proxies: Sequence[str] | Proxies = DEFAULT_TRUSTED,
         exempt: Iterable[str] = (),
@@ -86,18 +94,17 @@ class Audit:
         rotate_bytes: int = 16 * 1024 * 1024,
         rotate_seconds: float = 3600.0,
     ) -> None:
-        _one_of("durability", durability, ("os", "disk"))
         refuse = _one_of("on_failure", on_failure, ("serve", "refuse")) == "refuse"
         self.journal, key = _open(destination, durability, rotate_bytes, rotate_seconds)
         self._health = Health()
-        self._emitter = Emitter(self.journal, self._health, described := _service(service))
+        formatter = _formatter(format, self.journal, self._health.count)
+        self._emitter = Emitter(self.journal, self._health, described := _service(service), formatter)
         tracer, redactor, headers = tracer or Tracer(), redactor or Redactor(), headers or ResponseHeaders()
-        proxies = trusted_proxies if isinstance(trusted_proxies, Proxies) else Proxies(trusted_proxies)
         asked, asked_async = _resolvers(resolver)
         self.policy = Policy(
             service=described,
             tracer=tracer,
-            proxies=proxies,
+            proxies=trusted_proxies if isinstance(trusted_proxies, Proxies) else Proxies(trusted_proxies),
             redactor=redactor,
             pseudonyms=pseudonyms or Pseudonyms(key),
             resolver=asked,
@@ -120,8 +127,8 @@ class Audit:
         """How this process's part of the log is doing.
 
         ``status``: ``ok``, or ``degraded`` when anything was lost, late or went wrong. ``counts``: by kind, such as
-        ``lost``, ``late``, ``resolver_errors``, ``refused``, ``exempted``. ``last``: the last reason of each kind.
-        ``journal``: the writer, its file, and how many events it wrote.
+        ``lost``, ``late``, ``resolver_errors``, ``format_errors``, ``refused``, ``exempted``. ``last``: the last reason
+        of each kind. ``journal``: the writer, its file, and how many events it wrote.
         """
         told = self._health.snapshot()
         wrong = [kind for kind in told["counts"] if kind != "exempted"]
@@ -162,12 +169,26 @@ def _open(
     rotate_seconds: float,
 ) -> tuple[Journal | StreamJournal, bytes | Callable[[], bytes]]:
     """The journal, and the key for pseudonyms: the directory's, or for a stream one that this process tree makes."""
+    _one_of("durability", durability, ("os", "disk"))
     if callable(getattr(destination, "write", None)):
         return StreamJournal(cast(BinaryIO, destination)), secrets.token_bytes(32)
     if not isinstance(destination, (str, os.PathLike)):
         raise TypeError(f"expected a directory or a binary stream as destination, not {destination!r}")
     journal = Journal(destination, durability=durability, rotate_bytes=rotate_bytes, rotate_seconds=rotate_seconds)
     return journal, key_file(destination)
+
+
+def _formatter(
+    format: str | RecordFormat | None, journal: Journal | StreamJournal, count: Callable[[str, Exception], None]
+) -> Callable[[Event], bytes]:
+    if format is None:
+        return encode
+    if isinstance(journal, Journal):
+        raise ValueError(  # noqa: TRY004 - the value is one for a stream
+            f"expected no format for a directory, not {format!r}: queries, the archive and recovery read its journal. "
+            "Choose the format when events leave it (auditmw query DIR --format NAME), or give a stream"
+        )
+    return line_formatter(format, count)
 
 
 def _service(service: str | Service) -> Mapping[str, str]:

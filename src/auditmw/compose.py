@@ -6,6 +6,7 @@ The plain request takes one straight way: its texts were seen before or need no 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from auditmw.event import ACTIONS, SCHEMA, SEVERITY, SHORT, Event, Notes, new_id, timestamp, timestamps, wire_text
@@ -120,9 +121,14 @@ def add_context(facts: Facts, event: Event) -> None:
     event["service"] = policy.service
 
 
-def describe_failure(policy: Policy, error: BaseException, notes: Notes, *, handled: bool) -> dict[str, Any]:
-    """The event's `error`, without secrets."""
-    described = describe_error(error, handled=handled)
+def describe_failure(
+    policy: Policy, error: BaseException | Mapping[str, Any], notes: Notes, *, handled: bool
+) -> dict[str, Any]:
+    """The event's `error`, without secrets; of an exception, or of one that was described before."""
+    if isinstance(error, BaseException):
+        described = describe_error(error, handled=handled)
+    else:
+        described = {**error, "handled": handled}
     for name in ("message", "stacktrace"):
         if name in described:
             text = policy.redactor.prose(described[name])

@@ -137,11 +137,14 @@ def write_event(
     event: str,
     said: Mapping[str, Any],
     *,
-    error: BaseException | None = None,
+    error: BaseException | Mapping[str, Any] | None = None,
     audit: Audit | None = None,
     format: str = "auditmw",
 ) -> None:
-    """What `record` does, for names that are not identifiers; `format` is the event's ``source.format``."""
+    """What `record` does, for names that are not identifiers, and exceptions that are described already.
+
+    `format` is the event's ``source.format``.
+    """
     if getpid() != forks.process:
         forks.renew()
     exchange = current_exchange.get()

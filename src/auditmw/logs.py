@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from auditmw.context import current, unwritten, write_event
+from auditmw.tracebacks import error_of
 
 _LEVELS = {"warn": "warning", "exception": "error", "fatal": "critical", "msg": "info", "log": "info", "notset": "info"}
 _NAMES = ("trace_id", "request_id", "user_id", "session_id")
+# What structlog and its ProcessorFormatter put there for their own use, and what an event has of its own.
+_OWN = frozenset(("event", "exc_info", "timestamp", "stack_info", "_record", "_from_structlog"))
 
 EventDict = MutableMapping[str, Any]
 
@@ -44,7 +47,9 @@ class ContextFilter(logging.Filter):
 def to_journal(logger: Any, method_name: str, event_dict: EventDict) -> EventDict:
     """A structlog processor that writes the line as an audit event too, and passes it on.
 
-    Put it before the processors that format; `exc_info` becomes the event's ``error``.
+    Put it before the processors that format. `exc_info` becomes the event's ``error``, and so does ``exception``, which
+    `format_exc_info` and `dict_tracebacks` make of it. In the ``foreign_pre_chain`` of structlog's ProcessorFormatter
+    it takes the lines of the standard library's loggers.
     """
     try:
         _write(method_name, event_dict)
@@ -71,13 +76,24 @@ def get_logger(**initial_values: Any) -> Any:
 
 
 def _write(method_name: str, event_dict: EventDict) -> None:
-    own = ("event", "exc_info", "timestamp", "stack_info")
-    said = {key: value for key, value in event_dict.items() if key not in own}
+    said = {key: value for key, value in event_dict.items() if key not in _OWN}
+    _forget_context(said)
     level = str(said.pop("level", method_name)).lower()
     # structlog's generic logger leaves it to us that `exception` means the one being handled.
-    error = _exception(event_dict.get("exc_info", method_name == "exception"))
+    error: BaseException | Mapping[str, Any] | None = _exception(event_dict.get("exc_info", method_name == "exception"))
+    described = error_of(said.get("exception"))
+    if described is not None:
+        del said["exception"]
     said = {"level": _LEVELS.get(level, level), **said}
-    write_event(str(event_dict.get("event", "")), said, error=error, format="structlog")
+    write_event(str(event_dict.get("event", "")), said, error=described if error is None else error, format="structlog")
+
+
+def _forget_context(said: dict[str, Any]) -> None:
+    """Take out what `add_context` put there: the event has it, in its places."""
+    context = current() if not said.keys().isdisjoint(_NAMES) else None
+    for name in _NAMES if context is not None else ():
+        if name in said and said[name] == getattr(context, name):
+            del said[name]
 
 
 def _drop(logger: Any, method_name: str, event_dict: EventDict) -> EventDict:

@@ -69,14 +69,14 @@ def application_event(
     fields: Mapping[str, Any],
     *,
     data: Mapping[str, Any] | None = None,
-    error: BaseException | None = None,
+    error: BaseException | Mapping[str, Any] | None = None,
     notes: Notes | None = None,
     format: str = "auditmw",
 ) -> Event:
     """An event of the application's own, with the context of the request it was recorded in, if any.
 
-    `fields` and `data` are those of `safe_fields`. A `name` that is no event name becomes the message of a ``log``
-    event.
+    `fields` and `data` are those of `safe_fields`; `error` is an exception, or the `error` object of one. A `name` that
+    is no event name becomes the message of a ``log`` event.
     """
     now_ns = time.time_ns()
     event: Event = {"schema": SCHEMA, "id": new_id(now_ns), "timestamp": timestamp(now_ns)}

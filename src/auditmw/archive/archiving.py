@@ -153,14 +153,11 @@ class Archiving:
         """Write the parts of the batch, one for each day."""
         leader = self._leader
         settle(leader.connection, leader.layout, _TABLE, leader.manifest)
-        days = leader.connection.execute(f'SELECT DISTINCT "time"::DATE::VARCHAR FROM {_TABLE} ORDER BY 1').fetchall()
-        drafts = []
-        for (day,) in days:
-            which = '"time" IS NULL' if day is None else f'"time"::DATE = {quoted(day)}::DATE'
-            rows = f"(SELECT * FROM {_TABLE} WHERE {which})" if len(days) > 1 else _TABLE
-            sources = sources_of(finished)
-            name = UNKNOWN_DAY if day is None else day
-            drafts.append(write(leader.connection, rows, leader.layout, name, now=leader.now(), sources=sources))
+        sources = sources_of(finished)
+        drafts = [
+            write(leader.connection, rows, leader.layout, day, now=leader.now(), sources=sources)
+            for day, rows in by_day(leader.connection, _TABLE)
+        ]
         leader.connection.execute(f"DROP TABLE {_TABLE}")
         return drafts
 
@@ -187,6 +184,18 @@ class Archiving:
         self.done.damaged += 1
         if self._tell_damage is not None:
             self._tell_damage(damage)
+
+
+def by_day(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str, str]]:
+    """Return the days of the rows in a table, as folders are called, and SQL of the rows of each."""
+    days = connection.execute(f'SELECT DISTINCT "time"::DATE::VARCHAR FROM {table} ORDER BY 1').fetchall()
+    if len(days) == 1:
+        return [(days[0][0] or UNKNOWN_DAY, table)]
+    conditions = [
+        (day or UNKNOWN_DAY, '"time" IS NULL' if day is None else f'"time"::DATE = {quoted(day)}::DATE')
+        for (day,) in days
+    ]
+    return [(day, f"(SELECT * FROM {table} WHERE {condition})") for day, condition in conditions]
 
 
 def _size(file: Path) -> int:

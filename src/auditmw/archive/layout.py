@@ -19,6 +19,9 @@ from pathlib import Path
 from auditmw.journal.layout import JOURNAL, QUARANTINE, file_name, writer_of
 
 ARCHIVE = "archive"
+INCOMING = "incoming"
+"""The folder, beside the archive's, of rows that are on their way into it."""
+
 MANIFEST = "manifest.json"
 RETENTION = "retention.json"
 LOCK = "lock"
@@ -37,6 +40,7 @@ class Layout:
         self.directory = Path(os.path.abspath(os.fsdecode(directory)))
         self.archive = self.directory / ARCHIVE
         self.journal = self.directory / JOURNAL
+        self.incoming = self.directory / INCOMING
         self.quarantine = self.directory / QUARANTINE
         self.manifest = self.archive / MANIFEST
         self.retention = self.archive / RETENTION

@@ -75,7 +75,7 @@ class Leader:
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The leader's DuckDB, which spills to DIR/archive/temporary."""
         durable.make_folder(self.layout.temporary)
-        memory, reads = self._memory_bytes, (self.layout.archive, self.layout.journal)
+        memory, reads = self._memory_bytes, (self.layout.archive, self.layout.journal, self.layout.incoming)
         threads = max(1, min(memory // _MEMORY_BYTES_A_THREAD, _THREADS))
         return connect(self.layout.temporary, memory_bytes=memory, threads=threads, reads=reads)
 

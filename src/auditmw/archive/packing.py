@@ -28,6 +28,11 @@ class Mark(NamedTuple):
         """The SQL of the control character."""
         return f"chr({self.number})"
 
+    @property
+    def column(self) -> str:
+        """The column whose value it stands for."""
+        return self.value.split('"')[1]
+
 
 MARKS = (
     Mark(1, '"trace"'),

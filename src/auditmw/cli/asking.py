@@ -13,9 +13,10 @@ import click
 
 from auditmw.archive.error import ArchiveError
 from auditmw.cli.moments import range_options
-from auditmw.cli.output import CSV_COLUMNS, EXIT_FOUND, EXIT_OK, Output, Unreadable, output_options
+from auditmw.cli.output import EXIT_FOUND, EXIT_OK, Output, Unreadable, output_options
 from auditmw.cli.printable import printable
 from auditmw.cli.queries import marks, parsed
+from auditmw.query.answers import COLUMNS
 from auditmw.query.engine import Engine
 from auditmw.query.journeys.conditions import UnusableQueryError
 from auditmw.query.partial import Partial
@@ -64,14 +65,22 @@ def _asking(command: Callable[..., Any], query_parameter: Callable[..., Any]) ->
         quiet: bool,
         **others: Any,
     ) -> None:
-        columns = others.pop("columns", CSV_COLUMNS)
-        shown = Output(output, timezone, no_color=no_color, quiet=quiet, columns=columns)
+        columns = others.pop("columns", COLUMNS)
+        shown = Output(
+            output,
+            timezone,
+            no_color=no_color,
+            quiet=quiet,
+            columns=columns,
+            record_format=others.pop("record_format", None),
+        )
         scope = Scope(parsed(" ".join(query), shown), start, end)
         with opened(directory, time_limit) as engine:
             command(Asking(engine, scope, shown), **others)
         shown.close()
         context = click.get_current_context()
-        context.exit(EXIT_OK if context.obj is None else context.obj)
+        whole = EXIT_FOUND if shown.left_out else EXIT_OK
+        context.exit(whole if context.obj is None else context.obj)
 
     directory_argument = click.argument("directory", type=click.Path(path_type=Path, readable=False))
     asked: Callable[..., Any] = directory_argument(query_parameter(_time_limit(range_options(output_options(asks)))))

@@ -1,4 +1,4 @@
-"""`auditmw demo`: a real app, a real server, real requests, and the events as they come."""
+"""`auditmw demo`: a real app, a real server, real requests; the events as they come, and the viewer of them all."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import sys
 import tempfile
 import threading
 import time
+import webbrowser
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,17 +22,18 @@ from auditmw.cli.events import WrittenEvent
 from auditmw.cli.output import ExampleCommand, Output, Unreadable, output_options
 from auditmw.journal import Follower
 
-NEEDS = ("flask", "waitress", "httpx")
+NEEDS = ("flask", "waitress", "httpx", "uvicorn")
 USERS = ("alice", "bob")
 PAUSE_SECONDS = 0.4  # between requests: a speed at which a person can read along
 POLL_SECONDS = 0.1
+HISTORY_EVENTS = 50_000
 
 
 @click.command(
     cls=ExampleCommand,
-    short_help="Run a small app with visitors, and show its events.",
+    short_help="Run a small app with visitors, and show its events, also in a browser.",
     examples="""
-    auditmw demo
+    auditmw demo --open
     auditmw demo --once -o json | jq '.[].event'
     auditmw demo --directory /tmp/demo --port 8000 --seconds 60
     """,
@@ -39,10 +41,31 @@ POLL_SECONDS = 0.1
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the file server; 0 takes a free one.")
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="End after this time; without it, with Ctrl-C.")
 @click.option("--directory", type=click.Path(path_type=Path, file_okay=False), help="For files and journal.")
-@click.option("--once", is_flag=True, help="One round of requests, without pauses, then end.")
+@click.option("--once", is_flag=True, help="One round of requests, without pauses and viewer, then end.")
+@click.option("--open", "open_", is_flag=True, help="Open the viewer in the browser.")
+@click.option("--viewer-port", type=click.IntRange(0, 65535), default=0, help="Port of the viewer; 0 takes a free one.")
+@click.option(
+    "--history-events",
+    type=click.IntRange(0, 10_000_000),
+    default=HISTORY_EVENTS,
+    show_default=True,
+    help="How many events of a made-up shop's last month a new directory gets for the viewer.",
+)
 @output_options
-def demo(port: int, seconds: float | None, directory: Path | None, once: bool, **output: Any) -> None:
-    """Run a small file server with a few visitors, and show what is recorded of them."""
+def demo(
+    port: int,
+    seconds: float | None,
+    directory: Path | None,
+    once: bool,
+    open_: bool,
+    viewer_port: int,
+    history_events: int,
+    **output: Any,
+) -> None:
+    """Run a small file server with a few visitors, and show what is recorded of them, here and in a browser.
+
+    The viewer, whose address is printed, also has a month of a small shop's history to look around in.
+    """
     missing = [name for name in NEEDS if find_spec(name) is None]
     if missing:
         raise click.UsageError(f"the demo needs {', '.join(missing)}; install with: pip install {' '.join(missing)}")
@@ -55,7 +78,8 @@ def demo(port: int, seconds: float | None, directory: Path | None, once: bool, *
         shown.note(f"Its audit journal is in {home / 'audit'}.")
         visitors = _Visitors(url, password, stop, once=once)
         try:
-            _show(shown, home / "audit", visitors, None if seconds is None else time.monotonic() + seconds)
+            with nullcontext() if once else _viewer(shown, home / "audit", viewer_port, history_events, open_=open_):
+                _show(shown, home / "audit", visitors, None if seconds is None else time.monotonic() + seconds)
         except KeyboardInterrupt:
             pass
         finally:
@@ -90,6 +114,23 @@ def _serving(home: Path, port: int, password: str) -> Iterator[str]:
         server.trigger.pull_trigger(server.close)  # in the server's own thread, which may be waiting for this socket
         thread.join(timeout=1)  # longer only while a browser keeps its connection
         app.extensions["auditmw"].close()
+
+
+@contextmanager
+def _viewer(shown: Output, directory: Path, port: int, history_events: int, *, open_: bool) -> Iterator[None]:
+    """Serve the viewer, over a history when the directory has none of its own."""
+    from auditmw.cli.demo_viewer import DAYS, viewing, write_history
+
+    began = time.monotonic()
+    if write_history(directory, history_events):
+        took = time.monotonic() - began
+        shown.note(f"A shop's history of {DAYS} days, {history_events:,} events, was made up in {took:.1f} s.")
+    with viewing(directory, port) as url:
+        shown.note("All events, those that come now too, are in the viewer at")
+        shown.note(f"    {url}", "bold")
+        if open_:
+            webbrowser.open(url)
+        yield
 
 
 class _Visitors(threading.Thread):
@@ -144,6 +185,7 @@ def _farewell(shown: Output, directory: Path) -> None:
     program = os.path.relpath(sys.argv[0])  # as it can be typed here: .venv/bin/auditmw after ./x demo
     auditmw = program if program.startswith(".venv") else "auditmw"
     for line in (
+        f"{auditmw} serve {directory}",
         f"{auditmw} tail {directory}",
         f"{auditmw} check {directory}",
         f"jq . {directory / 'journal'}/*.jsonl",

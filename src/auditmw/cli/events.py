@@ -17,8 +17,6 @@ from auditmw.cli.lines import text_at
 from auditmw.journal import Damage, FileReader, journal_files, read_events
 from auditmw.query.engine import Engine
 from auditmw.query.language import Query
-from auditmw.query.language.fields import Field
-from auditmw.query.language.matching import values_of
 from auditmw.query.page import PAGE_LIMIT, Entry, pages
 from auditmw.query.scope import Scope
 
@@ -39,12 +37,6 @@ class WrittenEvent(dict[str, Any]):
 def raw(event: Mapping[str, Any]) -> bytes:
     """Return the event's JSON: what was written, or for an event that was settled on reading, what it is now."""
     return event.raw if isinstance(event, WrittenEvent) else orjson.dumps(event)
-
-
-def cell(event: Mapping[str, Any], field: Field) -> Any:
-    """Return the value that stands in a field, a list when there are several, None when there is none."""
-    values = list(values_of(event, field))
-    return values if len(values) > 1 else values[0] if values else None
 
 
 def newest(

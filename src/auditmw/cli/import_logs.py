@@ -7,15 +7,17 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from auditmw.archive import ArchiveError, archive
+from auditmw.archive.depositing import deposit
 from auditmw.archive.manifest import archived_writers
 from auditmw.cli.import_format import FormatChoice, format_options
-from auditmw.cli.import_report import Counts, ImportProgress, RejectsFile, counts, show_summary, tell_rejects
+from auditmw.cli.import_report import ImportProgress, RejectsFile, counts, show_summary, tell_rejects
 from auditmw.cli.import_sample import show_sample
 from auditmw.cli.output import (
     EXIT_FOUND,
@@ -27,6 +29,7 @@ from auditmw.cli.output import (
     output_options,
 )
 from auditmw.formats.line import FormatError
+from auditmw.importing.depot import Take
 from auditmw.importing.following import POLL_SECONDS, FollowedFile
 from auditmw.importing.importer import Importer, processes
 from auditmw.importing.inputs import STDIN, InputError, open_input
@@ -179,7 +182,7 @@ class _Import:
         self._shown, self._setup, self._choice, self._kept = shown, setup, choice, kept
         self._jobs, self._archive, self._quiet = jobs, archive, quiet
         self._directory = Path(setup.directory)
-        self._inputs: list[Counts] = []
+        self._reports: list[tuple[Report, float]] = []  # and how many seconds each input took
         self._told: dict[str, str | None] = {}  # of the files that are followed: what was said of them last
         self._archive_at = time.monotonic() + _ARCHIVE_SECONDS
         self._code = EXIT_OK
@@ -187,14 +190,18 @@ class _Import:
     @property
     def rejected(self) -> int:
         """How many lines of all inputs were rejected."""
-        return sum(each.rejected for each in self._inputs)
+        return sum(report.rejected for report, _ in self._reports)
 
     def all(self, names: list[str]) -> int:
         """Import the inputs one after another, from their beginning to their end; return the exit code."""
         began = time.monotonic()
+        take = partial(deposit, self._directory) if self._archive else None
         try:
             with ImportProgress(self._shown, _total_bytes(names), quiet=self._quiet) as progress:
-                self._import_all(names, progress)
+                self._import_all(names, progress, take)
+        except ArchiveError as error:
+            self._code = EXIT_UNREADABLE
+            self._shown.problem(str(error))
         except OSError as error:
             self._cannot_write(error)
         except KeyboardInterrupt:
@@ -215,12 +222,12 @@ class _Import:
             self._cannot_write(error)
         seconds = time.monotonic() - began
         for report in reports:
-            self._inputs.append(counts(report, seconds))
+            self._reports.append((report, seconds))
             tell_rejects(self._shown, report, self._kept)
         self._tell(seconds)
         return self._code
 
-    def _importer(self, on_progress: Callable[[Report, int], None]) -> Importer:
+    def _importer(self, on_progress: Callable[[Report, int], None], take: Take | None = None) -> Importer:
         return Importer(
             self._setup,
             recorded=lambda: recorded(self._directory),
@@ -230,17 +237,18 @@ class _Import:
             on_wait=lambda report: self._shown.note(
                 f"{report.name}: another import of it is under way; waiting for it"
             ),
+            take=take,
         )
 
-    def _import_all(self, names: list[str], progress: ImportProgress) -> None:
-        with self._importer(progress) as importer:
+    def _import_all(self, names: list[str], progress: ImportProgress, take: Take | None) -> None:
+        with self._importer(progress, take) as importer:
             for name in names:
                 report = Report(name)
                 began = time.monotonic()
                 try:
                     self._import_one(importer, report, progress)
                 finally:
-                    self._inputs.append(counts(report, time.monotonic() - began))
+                    self._reports.append((report, time.monotonic() - began))
                     tell_rejects(self._shown, report, self._kept)
 
     def _import_one(self, importer: Importer, report: Report, progress: ImportProgress) -> None:
@@ -296,17 +304,18 @@ class _Import:
 
     def _tell(self, seconds: float) -> None:
         """Archive what was imported, and say what came of everything."""
-        imported = sum(each.imported for each in self._inputs)
-        known = sum(each.already_there for each in self._inputs)
+        inputs = [counts(report, seconds) for report, seconds in self._reports]
+        imported = sum(each.imported for each in inputs)
+        known = sum(each.already_there for each in inputs)
         if self._code in (EXIT_INTERRUPTED, EXIT_UNREADABLE) and (imported or known):
             self._shown.problem(f"{imported + known:,} lines are imported; run the same command again to go on.")
         archived = self._archive_step() if imported and self._code != EXIT_INTERRUPTED else 0.0
-        read = sum(each.read for each in self._inputs)
+        read = sum(each.read for each in inputs)
         if read:
             then = f", archived in {archived:.1f} s" if archived else ""
             rate = f"{round(read / seconds):,} lines/s" if seconds else "at once"
             self._shown.note(f"{imported:,} lines imported in {seconds:.1f} s ({rate}){then}")
-        show_summary(self._shown, self._inputs)
+        show_summary(self._shown, inputs)
 
     def _archive_step(self) -> float:
         """Bring the archive up to date; return how many seconds that took."""

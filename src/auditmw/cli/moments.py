@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
 import zoneinfo
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -13,10 +12,9 @@ from typing import Any
 
 import click
 
+from auditmw.query.moments import parse_moment, parse_span
+
 ZONE_HELP = "Show times in local time, UTC, or a zone like Asia/Tokyo."
-_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_SPAN = re.compile(r"(?:now-)?((?:[0-9]{1,9}(?:ms|s|m|h|d|w))+)", re.ASCII)
-_PART = re.compile(r"([0-9]+)(ms|s|m|h|d|w)", re.ASCII)
 _FORMS = "5m, 1h30m, 2d, or 2026-11-20T20:20:11Z"
 
 
@@ -51,10 +49,10 @@ def span_option(name: str, told: str) -> Callable[[Callable[..., Any]], Callable
     def span(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
         if value is None:
             return None
-        match = _SPAN.fullmatch(value)
-        if match is None or value.startswith("now"):
-            raise click.BadParameter(f"expected a span like 30m, 12h or 7d, not {value!r}")
-        return _span(match[1])
+        try:
+            return parse_span(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
 
     return click.option(name, callback=span, metavar="SPAN", help=told)
 
@@ -96,26 +94,3 @@ def _moment(name: str, text: str, now: datetime, zone: tzinfo | None) -> datetim
         return parse_moment(text, now, zone)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint=f"'--{name}'") from None
-
-
-def parse_moment(text: str, now: datetime, zone: tzinfo | None = None) -> datetime:
-    """Return the moment that `text` names: a span before `now`, or an RFC 3339 time or date.
-
-    A time without an offset is in `zone`, None: the machine's own. Raises ValueError, with what was expected, for
-    anything else.
-    """
-    span = _SPAN.fullmatch(text)
-    try:
-        if text == "now":
-            return now
-        if span:
-            return now - _span(span[1])
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo or zone is None else moment.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        expected = "5m, 1h30m, 2d, now-1h, a date like 2026-11-20 or a time like 2026-11-20T20:20:11Z"
-        raise ValueError(f"expected {expected}, not {text!r}") from None
-
-
-def _span(text: str) -> timedelta:
-    return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text)))

@@ -19,12 +19,15 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.text import Text
 
-from auditmw.cli.events import cell, raw
+from auditmw.cli.events import raw
 from auditmw.cli.lines import EventLines
 from auditmw.cli.moments import ZONE_HELP, local_zone, zone
 from auditmw.cli.printable import printable, printable_json
-from auditmw.cli.tables import Table, answer_json, rich_table
+from auditmw.cli.records import Records
+from auditmw.cli.tables import Table, rich_table
 from auditmw.formats.csv import csv_row
+from auditmw.formats.record import RecordFormat
+from auditmw.query.answers import COLUMNS, answer_json, cell
 from auditmw.query.language.fields import UnknownFieldError, find
 
 EXIT_OK = 0
@@ -34,22 +37,6 @@ EXIT_UNREADABLE = 3  # what was asked for cannot be read or done
 
 FORMATS = ("auto", "table", "ndjson", "json", "csv")
 _OUTPUT_HELP = "auto: a table on a terminal, ndjson into a pipe. json: one array. csv: safe in a spreadsheet."
-
-CSV_COLUMNS = (
-    "time",
-    "level",
-    "status",
-    "method",
-    "path",
-    "user",
-    "session",
-    "ip",
-    "dur",
-    "event",
-    "message",
-    "trace",
-    "id",
-)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -105,15 +92,25 @@ def columns_option(command: Command) -> Command:
         return wanted
 
     told = "With -o csv: which fields, as queries name them; any dotted path."
-    option = click.option("--columns", callback=names, default=",".join(CSV_COLUMNS), metavar="NAME,...", help=told)
+    option = click.option("--columns", callback=names, default=",".join(COLUMNS), metavar="NAME,...", help=told)
     return option(command)
 
 
 class Output:
-    """Where a command's data goes, in the format that was asked for; `close` ends a JSON array."""
+    """Where a command's data goes, in the format that was asked for; `close` ends a JSON array.
+
+    `record_format`: what events are written in, in place of `output`.
+    """
 
     def __init__(
-        self, output: str, timezone: tzinfo | None, *, no_color: bool, quiet: bool, columns: Sequence[str] = CSV_COLUMNS
+        self,
+        output: str,
+        timezone: tzinfo | None,
+        *,
+        no_color: bool,
+        quiet: bool,
+        columns: Sequence[str] = COLUMNS,
+        record_format: RecordFormat | None = None,
     ) -> None:
         terminal = sys.stdout.isatty()
         self.zone = timezone
@@ -123,6 +120,7 @@ class Output:
         self.console = _console(sys.stdout, no_color)
         self.errors = _console(sys.stderr, no_color)
         self._terminal = terminal
+        self._records = None if record_format is None else Records(record_format, output, terminal=terminal)
         self.events = 0  # how many were written
         self.quiet = quiet
         self._lines = EventLines(timezone, self.console.width if terminal else None)
@@ -132,7 +130,9 @@ class Output:
     def event(self, event: Mapping[str, Any]) -> None:
         """Write one event: a line for a human, or its JSON bytes."""
         self.events += 1
-        if self.format == "table":
+        if self._records is not None:
+            self._records.write(event)
+        elif self.format == "table":
             self.text(self._lines(event))
         elif self.format == "csv":
             self._csv(self._columns, [[cell(event, field) for field in self._fields]])
@@ -176,11 +176,19 @@ class Output:
         self._count += 1
         sys.stdout.buffer.write(text)
 
+    @property
+    def left_out(self) -> int:
+        """How many events the format had no record for."""
+        return 0 if self._records is None else self._records.left_out
+
     def close(self) -> None:
-        """End the JSON array, if there is one, and flush."""
+        """End the JSON array, if there is one, flush, and say what was left out."""
         if self.format == "json":
             sys.stdout.buffer.write(b"\n]\n" if self._count else b"[]\n")
         self.flush()
+        missing = None if self._records is None else self._records.what_is_missing()
+        if missing is not None:
+            self.problem(missing)
 
     def flush(self) -> None:
         """Hand everything written so far to the reader."""

@@ -20,6 +20,7 @@ from auditmw.cli.nginx_config import nginx_config
 from auditmw.cli.output import EXIT_OK, ExampleCommand
 from auditmw.cli.overview import count, facets, histogram, summary
 from auditmw.cli.query import query
+from auditmw.cli.serve import serve
 from auditmw.cli.tail import tail
 from auditmw.cli.timelines import client, context, session, trace, user
 
@@ -64,7 +65,7 @@ for _command in (
     *(user, session, trace, client, context),
     *(funnel, retention, conversion, paths),
     *(import_logs, archive_command, prune_command),
-    *(check, nginx_config, demo),
+    *(serve, check, nginx_config, demo),
 ):
     program.add_command(_command)
 

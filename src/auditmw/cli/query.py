@@ -9,6 +9,7 @@ import click
 from auditmw.cli.asking import Asking, asking
 from auditmw.cli.events import WrittenEvent
 from auditmw.cli.output import ExampleCommand, columns_option
+from auditmw.cli.records import format_option
 from auditmw.query.page import PAGE_LIMIT, Entry, Page, page, pages
 
 
@@ -19,6 +20,7 @@ from auditmw.query.page import PAGE_LIMIT, Entry, Page, page, pages
     auditmw query /var/lib/shop/audit 'user:alice status:>=500 -path:/health'
     auditmw query /var/lib/shop/audit --since 2d 'path:/api/* dur:>250ms "time out"'
     auditmw query /var/lib/shop/audit 'event:order_paid data.total:>100' -o csv --columns time,user,data.total
+    auditmw query /var/lib/shop/audit event:http_request --since 1d --limit 0 --format nginx:combined > access.log
     auditmw query /var/lib/shop/audit --from 2026-11-01 --to 2026-12-01 --limit 0 -o ndjson | gzip > november.jsonl.gz
     """,
 )
@@ -27,6 +29,7 @@ from auditmw.query.page import PAGE_LIMIT, Entry, Page, page, pages
 )
 @click.option("--first", is_flag=True, help="The oldest ones, not the newest.")
 @columns_option
+@format_option
 @asking
 def query(ask: Asking, limit: int, first: bool) -> None:
     """Show the events of the audit directory DIRECTORY that match QUERY, oldest first: the newest 30 of them.

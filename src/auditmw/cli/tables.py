@@ -1,13 +1,11 @@
-"""Answers to questions as tables for people, and as JSON for programs."""
+"""Answers to questions as tables for people."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
-import orjson
 from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -66,24 +64,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return printable(str(value))
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
-
-
-def answer_json(answer: object) -> bytes:
-    """Return an answer's JSON: its fields by name, times in RFC 3339 and UTC, spans in seconds."""
-    return orjson.dumps(_plain(answer), option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "_asdict"):
-        return {name: _plain(part) for name, part in value._asdict().items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(part) for part in value]
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return value if isinstance(value, str | int | float | bool | datetime | None) else str(value)

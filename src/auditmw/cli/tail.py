@@ -14,6 +14,7 @@ from auditmw.cli.lines import text_at
 from auditmw.cli.moments import since_option
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
 from auditmw.cli.queries import parsed
+from auditmw.cli.records import format_option
 from auditmw.journal import Damage, Follower
 from auditmw.query.language import Query
 from auditmw.reading import what_is_wrong_with
@@ -30,6 +31,7 @@ LATELY = timedelta(seconds=60)  # what is older than this was written before the
     auditmw tail /var/lib/shop/audit -f --since 5m
     auditmw tail /var/lib/shop/audit -f 'status:>=500 OR level:>=error'
     auditmw tail /var/lib/shop/audit --limit 0 | jq -r 'select(.outcome.result=="failure") | .url.path'
+    auditmw tail /var/lib/shop/audit -f --format ecs >> /var/log/shop/audit.ecs.ndjson
     auditmw tail /var/lib/shop/audit -z Europe/Amsterdam -o table | less
     """,
 )
@@ -38,6 +40,7 @@ LATELY = timedelta(seconds=60)  # what is older than this was written before the
 @click.option("-f", "--follow", is_flag=True, help="Go on with the events that come; Ctrl-C ends it.")
 @click.option("-n", "--limit", type=click.IntRange(0), default=30, show_default=True, help="How many; 0: all.")
 @since_option
+@format_option
 @output_options
 def tail(
     directory: Path, query: tuple[str, ...], follow: bool, limit: int, since: datetime | None, **output: Any
@@ -46,9 +49,10 @@ def tail(
 
     On a terminal each event is one line: time, level, status, method and path (or the event's name and target), user,
     client, duration, trace, and what went wrong. Below 120 columns the date and the client are left out. Into a pipe
-    each event is its JSON, exactly as it was written.
+    each event is its JSON, exactly as it was written; with --format it is a record of another format.
 
-    Damaged lines are reported on stderr, and the exit code is then 1. It is 3 when the directory cannot be read.
+    Damaged lines, and events that the format has no record for, are reported on stderr, and the exit code is then 1. It
+    is 3 when the directory cannot be read.
     """
     if follow and output["output"] == "json":
         raise click.UsageError("--output json is one array, which does not end with --follow; use ndjson")
@@ -69,7 +73,7 @@ def tail(
     except OSError as error:
         raise Unreadable(f"cannot read {directory}: {error.strerror}") from error
     shown.close()
-    click.get_current_context().exit(EXIT_FOUND if damage.seen else EXIT_OK)
+    click.get_current_context().exit(EXIT_FOUND if damage.seen or shown.left_out else EXIT_OK)
 
 
 class _Damage:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from auditmw.formats import apache
 from auditmw.formats.caddy import CaddyFormat
+from auditmw.formats.datapunt import DatapuntFormat
 from auditmw.formats.line import FormatError, LineError, LineFormat
 from auditmw.formats.lines.nginx_descriptions import COMBINED, description_of, template_of
 from auditmw.formats.lines.nginx_variables import HOMES
@@ -57,7 +58,11 @@ def detect(first_lines: Sequence[bytes], *, decode_userid: bool = False) -> Dete
 
 
 def _detect_json(lines: Sequence[bytes], decode_userid: bool) -> Detection:
-    servers: tuple[tuple[LineFormat, str], ...] = ((CaddyFormat(), "Caddy"), (TraefikFormat(), "Traefik"))
+    servers: tuple[tuple[LineFormat, str], ...] = (
+        (CaddyFormat(), "Caddy"),
+        (TraefikFormat(), "Traefik"),
+        (DatapuntFormat(), "DataPunt's audit log"),
+    )
     for parser, server in servers:
         events = _events(parser, lines)
         if events:

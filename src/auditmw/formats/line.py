@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, Protocol
 
+from auditmw.formats.record import RecordError
+
 Event = dict[str, Any]
 TimeBasis = Literal["start", "end", "unknown"]
 
 
-class LineError(ValueError):
+class LineError(RecordError):
     """A line is not what its format says: the message tells what was expected and what came."""
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 from auditmw.formats import apache
 from auditmw.formats.caddy import CaddyFormat
+from auditmw.formats.datapunt import DatapuntFormat
 from auditmw.formats.line import FormatError, LineFormat
 from auditmw.formats.lines import nginx_descriptions as nginx
 from auditmw.formats.lines.nginx_conf import format_of
@@ -27,6 +29,8 @@ _OTHERS: dict[str, Callable[[], LineFormat]] = {
     "caddy:json": CaddyFormat,
     "traefik:json": TraefikFormat,
     "w3c": W3cFormat,
+    "datapunt:0.4": DatapuntFormat,
+    "datapunt:readme": partial(DatapuntFormat, "readme"),
 }
 _ALIASES = {
     "nginx": "nginx:extended",  # which reads combined lines as well
@@ -38,6 +42,7 @@ _ALIASES = {
     "caddy": "caddy:json",
     "traefik": "traefik:json",
     "iis": "w3c",
+    "datapunt": "datapunt:0.4",
 }
 NAMES = (*_NGINX, "nginx:json", "nginx:typographic", *_APACHE, *_OTHERS)
 """The names that `format_named` takes, beside short forms and descriptions."""

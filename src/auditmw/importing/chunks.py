@@ -29,6 +29,13 @@ class Chunk(NamedTuple):
     line: int
     data: bytes
 
+    def lines(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the number, the offset and the bytes of each line, without its line feed."""
+        offset = self.span.start
+        for number, line in enumerate(self.data.removesuffix(b"\n").split(b"\n"), self.line):
+            yield number, offset, line
+            offset += len(line) + 1
+
 
 class Known(NamedTuple):
     """Lines that are recorded already."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from typing import Self
 
+from auditmw.archive.error import ArchiveError
 from auditmw.formats.line import LineFormat
 from auditmw.importing.chunks import CHUNK_BYTES, Reject
+from auditmw.importing.depot import Depot, Take
+from auditmw.importing.incoming import Incoming
 from auditmw.importing.inputs import Input, InputError
 from auditmw.importing.intake import Desk, Intake, LastLine, Report, expect_format, sample_lines
 from auditmw.importing.interrupt import Interrupt
@@ -38,6 +42,9 @@ class Importer:
     each on a chunk of `chunk_bytes`; with one, it is this one. `on_reject` hears of every line that was not imported,
     `on_progress`, often, how far an input is, `on_wait` that another process imports the same one. Raises OSError when
     the directory cannot be written.
+
+    `take`: what takes rows straight into the archive (`archive.depositing.deposit`), for the formats that have rows.
+    Without it all events become journal files; with it that is done only where few lines come at a time, from a pipe.
     """
 
     def __init__(
@@ -50,11 +57,17 @@ class Importer:
         on_reject: Callable[[Report, Reject], None] = lambda report, reject: None,
         on_progress: Callable[[Report, int], None] = lambda report, position_bytes: None,
         on_wait: Callable[[Report], None] = lambda report: None,
+        take: Take | None = None,
     ) -> None:
         journal_folder(os.path.abspath(setup.directory), durable=True)
         remove_unfinished(setup.directory)
         self.interrupt = Interrupt()
-        self.desk = Desk(Workers(setup, count), InputLocks(setup.directory), recorded, on_reject, chunk_bytes)
+        self._depot = Depot(take) if take else None
+        self._incoming = Incoming(setup.directory) if take else None
+        if self._incoming:
+            setup = setup._replace(incoming=str(self._incoming.folder))
+        locks = InputLocks(setup.directory)
+        self.desk = Desk(Workers(setup, count), locks, recorded, on_reject, chunk_bytes, self._depot)
         self._on_progress = on_progress
         self._on_wait = on_wait
 
@@ -63,17 +76,23 @@ class Importer:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        try:
+        with ExitStack() as last:
+            last.callback(self.interrupt.__exit__)
+            last.callback(self.desk.locks.close)
+            if self._incoming:
+                last.callback(self._incoming.close)
+            if self._depot:
+                last.callback(self._depot.close)
             self.desk.workers.close()
-            self.desk.locks.close()
-        finally:
-            self.interrupt.__exit__()
+            if self._depot:
+                self._depot.settle()
 
     def run(self, source: Input, choose: Choose, report: Report) -> None:
         """Import one input; `report` is kept up to date meanwhile, and says in the end what came of it.
 
-        Raises FormatError, before anything is imported, when its format cannot be told or is another one; OSError when
-        events cannot be written, and KeyboardInterrupt after Ctrl-C, when nothing is in work any more.
+        Raises FormatError, before anything is imported, when its format cannot be told or is another one; OSError or
+        ArchiveError when events cannot be written, and KeyboardInterrupt after Ctrl-C, when nothing is in work any
+        more. What is on its way into the archive is there when the `with` statement ends, which may raise ArchiveError.
         """
         reader = Reader(source, self.interrupt)
         head = reader.head()
@@ -85,19 +104,31 @@ class Importer:
             self._begin(intake)
             try:
                 self._take_all(intake, reader, head)
-            except OSError:
-                self.desk.workers.give_up()
+            except (OSError, ArchiveError):
+                self._give_up()
                 raise
             finally:
-                intake.unlock()
+                if self._depot:
+                    self._depot.after(intake.unlock)
+                else:
+                    intake.unlock()
         if reader.damage is not None:
             report.problem = str(reader.damage)
 
     def _begin(self, intake: Intake) -> None:
         if not intake.begin(wait=False):
             self._on_wait(intake.report)
+            if self._depot:  # else two imports might wait for each other
+                self._depot.settle()
             with self.interrupt.waiting():
                 intake.begin()
+
+    def _give_up(self) -> None:
+        """Keep what was written, as far as possible."""
+        with suppress(OSError, ArchiveError):
+            self.desk.workers.give_up()
+            if self._depot:
+                self._depot.settle()
 
     def _take_all(self, intake: Intake, reader: Reader, head: bytes) -> None:
         """Take the input to its end, or to Ctrl-C, and have all of it written."""

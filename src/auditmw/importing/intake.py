@@ -10,6 +10,7 @@ from typing import Literal
 
 from auditmw.formats.line import FormatError, LineError, LineFormat
 from auditmw.importing.chunks import CHUNK_BYTES, Chunk, Cutter, Known, Piece, Reject, anchor_of
+from auditmw.importing.depot import Depot
 from auditmw.importing.events import Origin
 from auditmw.importing.ledger import Ledger
 from auditmw.importing.locks import InputLocks
@@ -29,6 +30,7 @@ class Report:
     name: str
     format: str | None = None
     imported: int = 0
+    coming: int = 0  # on their way into the archive
     known: int = 0  # imported before
     rejected: int = 0
     ignored: int = 0  # blank lines and headers
@@ -39,18 +41,22 @@ class Report:
     @property
     def lines(self) -> int:
         """How many lines were read."""
-        return self.imported + self.known + self.rejected + self.ignored
+        return self.imported + self.coming + self.known + self.rejected + self.ignored
 
 
 @dataclass(frozen=True)
 class Desk:
-    """What all inputs of one import share. `recorded` gives the names of all writers, journal and archive together."""
+    """What all inputs of one import share. `recorded` gives the names of all writers, journal and archive together.
+
+    `depot`: where rows go; None where all events go into the journal.
+    """
 
     workers: Workers
     locks: InputLocks
     recorded: Callable[[], Iterable[str]]
     on_reject: Callable[[Report, Reject], None]
     chunk_bytes: int = CHUNK_BYTES
+    depot: Depot | None = None
 
 
 def sample_lines(head: bytes, *, at_end: bool) -> list[bytes]:
@@ -100,7 +106,8 @@ class Intake:
         if not self.begun:
             self.begun = self._desk.locks.acquire(self._anchor, wait=wait)
             if self.begun:
-                self._cutter.ledger = Ledger(self._desk.recorded())
+                coming = self._desk.depot.writers if self._desk.depot else ()
+                self._cutter.ledger = Ledger((*self._desk.recorded(), *coming))
         return self.begun
 
     def feed(self, block: bytes) -> None:
@@ -108,8 +115,8 @@ class Intake:
         self._take(self._cutter.feed(block))
 
     def flush(self) -> None:
-        """Have all lines written that are complete by now."""
-        self._take(self._cutter.flush())
+        """Have all lines written that are complete by now: into the journal, because they may be few."""
+        self._take(self._cutter.flush(), as_rows=False)
 
     def settle(self) -> None:
         """Wait until everything is written, and unlock the input."""
@@ -132,10 +139,10 @@ class Intake:
         else:
             self.report.incomplete_bytes = len(rest)
 
-    def _take(self, pieces: Iterable[Piece]) -> None:
+    def _take(self, pieces: Iterable[Piece], *, as_rows: bool = True) -> None:
         for piece in pieces:
             if isinstance(piece, Chunk):
-                self._desk.workers.submit(Work(piece, pickle.dumps(self._parser), self._origin), self._done)
+                self._desk.workers.submit(Work(piece, pickle.dumps(self._parser), self._origin, as_rows), self._done)
                 self._learn(piece.data)
             elif isinstance(piece, Known):
                 self.report.known += piece.data.count(b"\n") + (not piece.data.endswith(b"\n"))
@@ -151,10 +158,18 @@ class Intake:
                     self._parser.parse(line)
 
     def _done(self, done: Done) -> None:
-        self.report.imported += done.events
         self.report.ignored += done.ignored
+        if done.deposit is None or self._desk.depot is None:
+            self.report.imported += done.events
+        else:
+            self.report.coming += done.events
+            self._desk.depot.add(done.deposit, lambda: self._arrived(done.events))
         for reject in done.rejects:
             self._reject(reject)
+
+    def _arrived(self, events: int) -> None:
+        self.report.coming -= events
+        self.report.imported += events
 
     def _reject(self, reject: Reject) -> None:
         self.report.rejected += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from collections import Counter
 from typing import Self
 
 LOCK = "import.lock"
@@ -21,6 +22,7 @@ class InputLocks:
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         # One descriptor for all: closing any descriptor of the file would let go of all locks that the process has.
         path = os.path.join(directory, LOCK)
+        self._held: Counter[str] = Counter()
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
 
     def acquire(self, anchor: str, *, wait: bool) -> bool:
@@ -30,11 +32,15 @@ class InputLocks:
         except (BlockingIOError, PermissionError):
             return False
         except OSError:  # a file system without locks: importing matters more
-            return True
+            pass
+        self._held[anchor] += 1
         return True
 
     def release(self, anchor: str) -> None:
-        """Let go of it."""
+        """Let go of it, once for each time that it was taken."""
+        self._held[anchor] -= 1
+        if self._held[anchor] > 0:
+            return
         with contextlib.suppress(OSError):
             fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, int(anchor[:_DIGITS], 16))
 

@@ -20,7 +20,8 @@ from auditmw.shapes import REDACTED
 
 _MOST_REMEMBERED, _LONGEST_REMEMBERED = 16_384, 512  # texts, and characters of one
 _MOST_POINTERS = 64
-_STATUS_AND_SIZE = 2  # members of a response that says no more than that
+_STATUS_AND_SIZE = frozenset(("status_code", "body_size", "size"))  # all that most lines say of a response
+_NAMED = frozenset(("data", "filter", "results", "target"))  # in which names tell secrets
 _SAYS_NOTHING = ("", "-", REDACTED)
 _URLS = ("target", "referrer")
 # Whose values the format itself chose.
@@ -52,7 +53,7 @@ class _Verdicts(dict[str, str | None]):
         return verdict
 
 
-class _Harmless(dict[Any, bool]):
+class Harmless(dict[Any, bool]):
     """Whether a text may stand wherever it is but in a query; numbers always may. The table is bounded."""
 
     def __init__(self, clean: Callable[[str], str]) -> None:
@@ -71,11 +72,14 @@ class _Harmless(dict[Any, bool]):
 
 
 class EventRedactor:
-    """Redacts events by the rules of a Redactor; one for a process."""
+    """Redacts events by the rules of a Redactor; one for a process.
+
+    `harmless`: by a text, whether it may stand as it is wherever it is but in a query.
+    """
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self._harmless = _Harmless(redactor.url)  # what may stand as a URL may stand as text
+        self.harmless = Harmless(redactor.url)  # what may stand as a URL may stand as text
         self._urls = _Verdicts(redactor.url)
         self._texts = _Verdicts(lambda text: redactor.url(text) if "://" in text else redactor.text(text))
         self._prose = _Verdicts(lambda text: redactor.url(redactor.prose(text)))
@@ -96,7 +100,9 @@ class EventRedactor:
         source = event["source"]
         if "fields" in source:
             event["source"] = {**source, "fields": self._fields(source["fields"], redacted)}
-        for key in event.keys() - _WITH_RULES:
+        for key in event.keys() & _NAMED:
+            event[key] = self._redactor.tree(event[key], f"/{key}", redacted)
+        for key in event.keys() - _WITH_RULES - _NAMED:
             event[key] = self._any(event[key], f"/{key}", redacted)
         if redacted:
             event["meta"] = {**event.get("meta", {}), "redacted": redacted[:_MOST_POINTERS]}
@@ -107,9 +113,9 @@ class EventRedactor:
         http, url = event.get("http", _NOTHING), event.get("url", _NOTHING)
         if not event.keys() <= _SIMPLE or "fields" in event["source"]:
             return False
-        if "request" not in http or len(http.get("response", _NOTHING)) > _STATUS_AND_SIZE:
+        if "request" not in http or not http.get("response", _NOTHING).keys() <= _STATUS_AND_SIZE:
             return False
-        known = self._harmless
+        known = self.harmless
         try:
             for key, value in http["request"].items():
                 if key != "target" and not known[value]:
@@ -119,9 +125,10 @@ class EventRedactor:
                     return False
         except TypeError:  # headers, a body, roles: not hashable
             return False
-        return self._is_harmless_target(http["request"].get("target"), url)
+        return self.is_harmless_target(http["request"].get("target"), url)
 
-    def _is_harmless_target(self, target: str | None, url: _Object) -> bool:
+    def is_harmless_target(self, target: str | None, url: _Object) -> bool:
+        """Whether a request target may stand as it is, and so may the parts of the URL that it is."""
         path, query = url.get("path"), url.get("query")
         clean = self._redactor.url
         if target is not None and clean(target) is not target:
@@ -138,7 +145,7 @@ class EventRedactor:
         changes = {}
         if request:
             changes["request"] = self._message(request, "/http/request", redacted)
-        if response and len(response) > _STATUS_AND_SIZE:
+        if response and not response.keys() <= _STATUS_AND_SIZE:
             changes["response"] = self._message(response, "/http/response", redacted)
         return {**http, **changes} if redacted else http
 

@@ -1,4 +1,4 @@
-"""Chunks become journal files: parsed, redacted, sealed and written, in as many processes as there are processors.
+"""Chunks become journal files, or rows: parsed, redacted and written, in as many processes as there are processors.
 
 1. A process holds one chunk at a time, so memory is bounded; results come in the order in which chunks were given.
 2. Small imports start no process: the first chunk waits for a second one before they are started.
@@ -15,13 +15,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from auditmw.archive.rowfile import Deposit
 from auditmw.formats.line import LineFormat
 from auditmw.importing.chunks import Chunk, Reject
 from auditmw.importing.events import EventSource, KeepRaw, Origin, Tally, body_of
 from auditmw.importing.ledger import Span
 from auditmw.importing.redaction import EventRedactor
+from auditmw.importing.rows import RowWriter, combined_of
 from auditmw.journal.wholefile import write_file
 from auditmw.redact import Redactor
 
@@ -29,28 +32,40 @@ _END_SECONDS = 5.0
 
 
 class Setup(NamedTuple):
-    """How all chunks are written: into which audit directory, what of the raw lines, and further names of secrets."""
+    """How all chunks are written: into which audit directory, what of the raw lines, and further names of secrets.
+
+    `incoming`: the folder for rows; None where all chunks become journal files.
+    """
 
     directory: str
     keep_raw: KeepRaw = "if-clean"
     redact: tuple[str, ...] = ()
+    incoming: str | None = None
 
 
 class Work(NamedTuple):
-    """A chunk to be written; `parser` is a pickled LineFormat in the state in which it meets the chunk."""
+    """A chunk to be written; `parser` is a pickled LineFormat in the state in which it meets the chunk.
+
+    `as_rows`: that go straight into the archive, if its format has rows.
+    """
 
     chunk: Chunk
     parser: bytes
     origin: Origin
+    as_rows: bool = False
 
 
 class Done(NamedTuple):
-    """What came of a chunk: how many events were written, how many lines hold none, and which were rejected."""
+    """What came of a chunk: how many events were written, how many lines hold none, and which were rejected.
+
+    `deposit`: the events, where they still have to be taken into the archive.
+    """
 
     span: Span
     events: int
     ignored: int
     rejects: list[Reject]
+    deposit: Deposit | None = None
 
 
 class ChunkWriter:
@@ -59,14 +74,20 @@ class ChunkWriter:
     def __init__(self, setup: Setup) -> None:
         self._directory = setup.directory
         self._source = EventSource(EventRedactor(Redactor(keys=setup.redact)), setup.keep_raw)
+        has_rows = setup.incoming is not None and setup.keep_raw != "never"  # the line itself is part of a row
+        self._rows = RowWriter(self._source, Path(setup.incoming or "")) if has_rows else None
         self._parser: tuple[bytes, LineFormat] | None = None  # the last one, as it was given and as it was made
 
     def __call__(self, work: Work) -> Done:
-        """Write the journal file of a chunk. Raises OSError when that cannot be done; there is then no such file."""
+        """Write the events of a chunk. Raises OSError when that cannot be done; there is then no journal file of it."""
         if self._parser is None or self._parser[0] != work.parser:
             self._parser = work.parser, pickle.loads(work.parser)  # noqa: S301 - it comes from our parent
         parser = self._parser[1]
         tally = Tally()
+        combined = combined_of(parser)
+        if work.as_rows and self._rows and combined:
+            deposit = self._rows.write(work.chunk, parser, combined, work.origin, tally)
+            return Done(work.chunk.span, tally.events, tally.ignored, tally.rejects, deposit if tally.events else None)
         events = self._source.events(work.chunk, parser, work.origin, tally)
         write_file(self._directory, work.chunk.span.writer, _while_wanted(map(body_of, events)))
         if pickle.dumps(parser) != work.parser:  # a header changed it

@@ -31,6 +31,11 @@ def writer_of(file: Path) -> str:
     return _writer_and_number(file.name)[0]
 
 
+def sort_key(name: str) -> tuple[int, str]:
+    """Return what the names of one writer's files sort by."""
+    return _writer_and_number(name)[1], name
+
+
 def journal_files(directory: str | os.PathLike[str]) -> list[Path]:
     """Return the journal files of an audit directory, by writer and number; none when nothing was written yet.
 

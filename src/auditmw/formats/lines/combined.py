@@ -18,12 +18,15 @@ from auditmw.formats.lines.requests import judge, readable_path
 from auditmw.formats.lines.template import FLAGS
 from auditmw.formats.lines.times import clf_time
 
-# Every value ends at a character that it cannot hold, so nothing is tried twice. A path is of printable characters.
+# Every value ends at a character that it cannot hold, so nothing is tried twice. All values are of printable ASCII, and
+# hold neither a quote nor a backslash.
 _COMBINED = (
-    r'([^ "\-][^ "]*+) - ([^ "]++) \[([^\]"]{{26}})\] '
-    r'"([A-Z]{{1,64}}) ((/[!#->@-~]*+)(?:\?([^ "]*+))?+) HTTP/([1-9]\.[0-9])" (\d{{3}}) ({size}) "([^"]*+)" "([^"]*+)"'
+    r"([!#-,.-\[\]-~][!#-\[\]-~]*+) - ([!#-\[\]-~]++) "
+    r"\[(([0-3]\d/[A-Z][a-z]{{2}}/\d{{4}}:[0-2]\d:[0-5]\d:)([0-5]\d) ([+-]\d{{4}}))\] "
+    r'"([A-Z]{{1,64}}) ((/[!#->@-\[\]-~]*+)(?:\?([!#-\[\]-~]*+))?+) HTTP/([1-9]\.[0-9])" (\d{{3}}) ({size}) '
+    r'"([ !#-\[\]-~]*+)" "([ !#-\[\]-~]*+)"'
 )
-_GROUPS = 12
+_GROUPS = 15
 _VERDICTS = {f"{code:03d}": (code, *judge(code)) for code in range(1000)}
 
 
@@ -45,22 +48,34 @@ class Combined:
         tail: str,
         extras: Sequence[Variable],
     ) -> None:
+        self.is_all = not extras and not tail
         self._name, self._basis, self._dialect, self._time, self._extras = name, basis, dialect, time, tuple(extras)
         self._match = re.compile(_COMBINED.format(size=size) + tail, FLAGS).fullmatch
+
+    def values(self, text: str) -> tuple[str, ...] | None:
+        """Return what a line says, as it stands there; None for a line that needs a second look.
+
+        Address, user, time; of the time up to the minute with its colon, the seconds, and the zone; method, target;
+        of the target the path, and the query (None where it has no question mark); version, status, size, referrer,
+        agent; and the extras. Each but those stands in JSON as it is.
+        """
+        match = self._match(text)
+        return None if match is None else match.groups()
 
     def event(self, line: bytes) -> Event | None:
         """Return the event of a line, None when it needs a second look."""
         if b"\\" in line:
             return None
         try:
-            match = self._match(line.decode("ascii"))
-            if match is None:
+            values = self.values(line.decode("ascii"))
+            if values is None:
                 return None
-            values = match.groups()
             moment, is_utc = clf_time(values[2])
         except ValueError:
             return None
-        address, user, time, method, target, path, query, version, status, size, referrer, agent = values[:_GROUPS]
+        address, user, time, _, _, _, method, target, path, query, version, status, size, referrer, agent = values[
+            :_GROUPS
+        ]
         code, level, outcome = _VERDICTS[status]
         request = {"method": method, "target": target}
         if agent != "-":

@@ -31,7 +31,8 @@ class Family(NamedTuple):
 class TextFormat:
     """One format, made of its parts: literal texts, and slots for variables.
 
-    `fast` are the ways to read plain lines of it, of which each gives no event for lines that need a second look.
+    `fast` are the ways to read plain lines of it, of which each gives no event for lines that need a second look;
+    `combined` is that way for a format that is the combined one and no more.
     Raises FormatError for parts of which a line could not be read.
     """
 
@@ -46,6 +47,7 @@ class TextFormat:
         self._match = compiled(self._pieces).fullmatch
         combined = self._fast_way()
         self.fast = [] if combined is None else [combined.event]
+        self.combined = combined if combined is not None and combined.is_all else None
 
     def parse(self, line: bytes) -> Event | None:
         """Return the event of one line, None for a blank one. Raises LineError."""

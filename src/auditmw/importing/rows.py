@@ -1,0 +1,148 @@
+"""The lines of a chunk, written as rows that go straight into the archive; and as journal lines where they are no rows.
+
+The files lie in the folder of this import, and are nothing until the archive has taken them (archive/depositing.py).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from auditmw.archive.ranges import Ranges
+from auditmw.archive.rowfile import Deposit, RowFile
+from auditmw.event import Event
+from auditmw.formats.line import LineFormat
+from auditmw.formats.lines.combined import Combined
+from auditmw.formats.lines.text import TextFormat
+from auditmw.importing.chunks import Chunk
+from auditmw.importing.events import EventSource, Origin, Reading, Tally, body_of
+from auditmw.importing.plain import PlainRows, Row
+from auditmw.journal import seal
+
+_AT_ONCE = 256  # rows, between two writes
+_TIME_CHARACTERS = 19  # at the beginning of a row
+
+
+def combined_of(parser: LineFormat) -> Combined | None:
+    """Return how a format reads plain lines of the combined format, if that is all that it is."""
+    return parser.combined if isinstance(parser, TextFormat) else None
+
+
+class RowWriter:
+    """Writes the events of chunks into row files in `folder`; one for a process."""
+
+    def __init__(self, source: EventSource, folder: Path) -> None:
+        self._source = source
+        self._folder = folder
+        self._plain: tuple[Combined, PlainRows] | None = None  # for the last format
+
+    def write(self, chunk: Chunk, parser: LineFormat, combined: Combined, origin: Origin, tally: Tally) -> Deposit:
+        """Write the events of a chunk; `tally` counts them, and the other lines. Raises OSError."""
+        if self._plain is None or self._plain[0] is not combined:
+            self._plain = combined, PlainRows(combined, self._source.redact)
+        rows, source, reading = self._plain[1], self._source, Reading.now(parser, origin)
+        written = _Written(self._folder, chunk.span.writer)
+        rows.begin(reading, chunk.span.writer)
+
+        def event_of() -> Event | None:
+            return source.event(reading, line, number, offset)
+
+        for number, offset, line in chunk.lines():
+            try:
+                seq = tally.events + 1
+                row = rows.row(line, number, offset, seq, event_of)
+                body = None if row or (event := event_of()) is None else seal(body_of(event), seq)
+            except Exception as error:
+                tally.reject(number, offset, error, line)
+                continue
+            if row is not None:
+                written.add(row)
+            elif body is not None:
+                written.add_other(seq, body)
+            else:
+                tally.ignored += 1
+                continue
+            tally.events += 1
+        return written.finish(rows.shapes)
+
+
+class _Written:
+    """The files of one chunk, as they are written."""
+
+    def __init__(self, folder: Path, writer: str) -> None:
+        self._folder = folder
+        self._writer = writer
+        self._days: dict[str, _Day] = {}
+        self._day = ""
+        self._others: list[bytes] = []
+        self._seqs: list[tuple[int, int]] = []
+
+    def add(self, row: Row) -> None:
+        """Write a row."""
+        day = row.time[:10]
+        found = self._days.get(day)
+        if found is None:
+            found = self._days[day] = _Day(self._folder / f"{self._writer}.{day}.rows", day)
+        found.add(row)
+
+    def add_other(self, seq: int, line: bytes) -> None:
+        """Write an event as a journal line."""
+        self._others.append(line)
+        self._seqs.append((seq, seq))
+
+    def finish(self, shapes: list[str]) -> Deposit:
+        """Write what waits, and the shapes, and return what was written."""
+        others = self._folder / f"{self._writer}.others" if self._others else None
+        if others is not None:
+            others.write_bytes(b"".join(self._others))
+        shape_file = self._folder / f"{self._writer}.shapes" if shapes else None
+        if shape_file is not None:
+            shape_file.write_text("".join(shapes))
+        files = tuple(day.finish() for day in self._days.values())
+        return Deposit(self._writer, files, shape_file, others, Ranges(self._seqs), sum(map(len, self._others)))
+
+
+class _Day:
+    """The rows of one day."""
+
+    def __init__(self, path: Path, day: str) -> None:
+        self._path = path
+        self._day = day
+        self._waiting: list[str] = []
+        self._count = 0
+        self._first = self._last = ""
+        self._in_order = True
+
+    def add(self, row: Row) -> None:
+        """Write a row, sooner or later."""
+        time, text = row
+        if time < self._last:
+            self._in_order = False
+        self._first = self._first or time
+        self._last = time
+        self._waiting.append(text)
+        if len(self._waiting) >= _AT_ONCE:
+            self._flush()
+
+    def finish(self) -> RowFile:
+        """Write what waits, in the order of time."""
+        self._flush()
+        if not self._in_order:
+            self._sort()
+        return RowFile(self._path, self._day, self._count, self._first, self._last)
+
+    def _flush(self) -> None:
+        self._count += len(self._waiting)
+        data = "".join(self._waiting).encode("ascii")
+        self._waiting.clear()
+        with open(self._path, "ab", buffering=0) as file:
+            while data:
+                data = data[file.write(data) :]
+
+    def _sort(self) -> None:
+        rows = self._path.read_bytes().splitlines(keepends=True)
+        rows.sort(key=lambda row: row[:_TIME_CHARACTERS])
+        self._first, self._last = (row[:_TIME_CHARACTERS].decode("ascii") for row in (rows[0], rows[-1]))
+        os.unlink(self._path)
+        with open(self._path, "wb") as file:
+            file.writelines(rows)

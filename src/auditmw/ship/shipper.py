@@ -1,0 +1,357 @@
+"""The loop that ships: lease, cursor, batch, send, cursor.
+
+1. One shipper per target leads (lease.py); the others stand by, and take over when it is gone.
+2. The cursor is saved, with the batch that is to follow, before that batch is sent; and after a batch only when the
+   target has it. So a shipper that is cut off anywhere sends at most its last batch again, the same events in it.
+3. A target that keeps the cursor itself is believed before the file, which is then only for those who delete files.
+4. Waiting is what a shipper does about a target that fails: no event is dropped for it. Only an event that the target
+   rejects for what it is becomes a dead letter; when nothing but dead letters comes of MOST_DEAD_IN_A_ROW events, it is
+   the target that is wrong, and the shipper waits.
+5. In memory: one batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from auditmw.formats.record import Event, RecordError, RecordFormat
+from auditmw.journal import Damage, cursor as cursors
+from auditmw.journal.cursor import CURSOR, SHIP, Cursor, CursorError, DamagedCursorError
+from auditmw.journal.smallfile import make_folder
+from auditmw.ship.backoff import Backoff
+from auditmw.ship.batch import Batch, Entry
+from auditmw.ship.deadletters import DeadLetters, Key
+from auditmw.ship.delivery import Delivered, deliver
+from auditmw.ship.lease import Lease
+from auditmw.ship.report import Report
+from auditmw.ship.source import NoRecordError, Portion, Render, Source
+from auditmw.ship.target import (
+    Accepted,
+    CursorKeeper,
+    FencedError,
+    KeptCursor,
+    RetryableError,
+    ShipError,
+    Target,
+    UnusableError,
+)
+
+POLL_SECONDS = 0.5
+LEASE_SECONDS = 2.0
+MOST_DEAD_IN_A_ROW = 100
+_REPLAYED_AT_ONCE = 100
+
+_log = logging.getLogger("auditmw.ship")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Shipper:
+    """Ships the journal of `directory` to `target`.
+
+    `name`: of the target's folder, DIR/ship/<name>. `shown`: the target's URL without secrets. `clock`: seconds that
+    never go back. `now`: the time, aware. `wait`: waits so many seconds and returns True when it is to stop.
+    `most_dead_in_a_row`: see rule 4. Constructing it does no I/O.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        target: Target,
+        *,
+        name: str,
+        shown: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = _utc_now,
+        wait: Callable[[float], bool] | None = None,
+        backoff: Backoff | None = None,
+        most_dead_in_a_row: int = MOST_DEAD_IN_A_ROW,
+    ) -> None:
+        self._directory = Path(os.path.abspath(os.fsdecode(directory)))
+        self._folder = self._directory / SHIP / name
+        self._target = target
+        self._name, self._shown = name, shown or name
+        self._clock, self._now = clock, now
+        self._stopping = threading.Event()
+        self._wait = wait or self._stopping.wait
+        self._backoff = backoff or Backoff()
+        self._most_dead = most_dead_in_a_row
+        self._lease = Lease(self._folder)
+        self._dead = DeadLetters(self._folder, self._shown, now)
+        self._cursor, self._is_saved = Cursor(""), True
+        self._portion: Portion | None = None
+        self._buried: set[Key] = set()  # of the portion under way
+        self._dead_in_a_row = 0
+        self._source: Source | None = None
+        self._report = Report(self._folder, self._shown, clock, now)
+        self._keeper = target if isinstance(target, CursorKeeper) else None
+
+    # What others call.
+
+    def run(self, *, take_over: bool = False) -> None:
+        """Ship until `stop` is called; stand by while another shipper leads. Raises FencedError, CursorError, OSError.
+
+        `take_over`: lead at once, in the place of a leader that does not answer any more.
+        """
+        try:
+            self._lead(take_over)
+            while not self._stopping.is_set():
+                self._attempt()
+        except FencedError:
+            self._report.tell("fenced")
+            raise
+        finally:
+            self._let_go()
+
+    def run_once(self, *, take_over: bool = False) -> bool:
+        """Ship what is there now, and return True; False when another shipper leads.
+
+        Raises RetryableError, UnusableError at the first failure: nothing is lost, call it again; else as `run`.
+        """
+        os.stat(self._directory)
+        make_folder(self._directory / SHIP)
+        make_folder(self._folder)
+        if not self._lease.acquire(take_over=take_over):
+            return False
+        try:
+            self._begin()
+            while self._step():
+                pass
+            return True
+        except ShipError as error:
+            self._report.failed(error)
+            raise
+        finally:
+            self._let_go()
+
+    def replay(self) -> tuple[int, int]:
+        """Send the dead letters again; return how many the target has now, and how many are dead letters again.
+
+        May run beside the shipper. Raises RetryableError, UnusableError: the rest stays; BlockingIOError when another
+        process is at it.
+        """
+        sent = 0
+        again: list[Entry] = []
+
+        def bury(entry: Entry, reason: str) -> None:
+            self._dead.append(entry, reason, "")
+            again.append(entry)
+
+        with self._dead.sending() as letters:
+            entries = (self._rendered(letter.entry) for letter in letters)
+            while some := list(itertools.islice(entries, _REPLAYED_AT_ONCE)):
+                batch = Batch(some)
+                sent += deliver(batch, range(len(batch)), lambda part, _: self._target.send(part), bury).events
+        return sent, len(again)
+
+    def stop(self) -> None:
+        """Have `run` end after the batch that is under way; may be called from any thread or signal handler."""
+        self._stopping.set()
+
+    # The parts of the loop.
+
+    def _lead(self, take_over: bool) -> None:
+        """Wait until this shipper leads, and has its cursor."""
+        os.stat(self._directory)
+        make_folder(self._directory / SHIP)
+        make_folder(self._folder)
+        while not self._stopping.is_set() and not self._lease.acquire(take_over=take_over):
+            self._wait(LEASE_SECONDS)
+        while not self._stopping.is_set():
+            try:
+                return self._begin()
+            except (RetryableError, UnusableError) as error:
+                self._pause(error)
+        return None
+
+    def _begin(self) -> None:
+        """Load the cursor, and make it known that there is a new leader."""
+        journal = cursors.journal_id(self._directory)
+        cursor = self._loaded(journal)
+        if self._keeper is not None:
+            claim = self._keeper.claim(f"{journal}/{self._name}")
+            if claim.data is not None:
+                kept = self._belonging(Cursor.decode(claim.data, source=self._shown), journal, self._shown)
+                cursor = replace(kept, counts=cursor.counts)
+            cursor = replace(cursor, epoch=claim.epoch)
+        else:
+            cursor = replace(cursor, epoch=cursor.epoch + 1)
+        cursors.save(self._folder / CURSOR, cursor)
+        self._cursor, self._is_saved = cursor, True
+        self._source = Source(
+            self._directory,
+            max_events=self._target.max_events,
+            max_bytes=self._target.max_bytes,
+            render=_renderer(self._target.format),
+            on_damage=self._tell_damage,
+            clock=self._clock,
+        )
+        self._portion = self._source.again(cursor) if cursor.pending else None
+        self._buried = self._dead.keys(self._portion.batch.token) if self._portion else set()
+        self._report.begin(cursor)
+
+    def _loaded(self, journal: str) -> Cursor:
+        path = self._folder / CURSOR
+        try:
+            found = cursors.load(path)
+        except DamagedCursorError as error:
+            aside = cursors.set_aside(path)
+            _log.warning("auditmw: %s; it is now %s, and shipping begins with the oldest file", error, aside)
+            found = None
+        return Cursor(journal) if found is None else self._belonging(found, journal, str(path))
+
+    def _belonging(self, cursor: Cursor, journal: str, source: str) -> Cursor:
+        if cursor.journal != journal:
+            raise CursorError(
+                f"expected the cursor of this journal ({journal}) in {source}, not that of another one "
+                f"({cursor.journal}): give this shipper another --name, or remove the cursor to ship all from the start"
+            )
+        return cursor
+
+    def _attempt(self) -> None:
+        """Do one step; wait when there is nothing to do, or when it failed."""
+        try:
+            done = self._step()
+        except FencedError:
+            raise
+        except ShipError as error:
+            self._pause(error)
+        except OSError as error:  # of our own files: a full disk, a directory that is away
+            self._pause(RetryableError(f"{self._directory}: {error}"))
+        else:
+            self._backoff.reset()
+            if not done:
+                self._report.tell("idle")
+                self._wait(POLL_SECONDS)
+
+    def _step(self) -> bool:
+        """Ship one batch, and save the cursor with the next one; False when there is nothing to ship."""
+        self._check_lease()
+        if self._portion is None:
+            self._prepare()
+        portion = self._portion
+        if portion is None or self._source is None:
+            return False
+        done = self._deliver(portion) if len(portion.batch) else Delivered()
+        counts = {"shipped": done.events, "rejected": done.rejected, "dead": len(self._buried)}
+        self._cursor, self._is_saved = portion.after.counting(counts), False
+        self._portion, self._buried = None, set()
+        self._report.shipped(done, self._cursor, self._source.unreadable)
+        self._prepare()
+        return True
+
+    def _prepare(self) -> None:
+        """Read the next batch, and save the cursor with it."""
+        assert self._source is not None  # noqa: S101 - there is a cursor
+        try:
+            portion = self._source.next(self._cursor)
+        except OSError:
+            if self._is_saved:
+                raise
+            portion = None
+        if portion is not None or not self._is_saved:
+            self._check_epoch()
+            blocks = () if portion is None else portion.blocks
+            cursors.save(self._folder / CURSOR, replace(self._cursor, pending=blocks))
+            self._is_saved = True
+        self._portion = portion
+
+    def _deliver(self, portion: Portion) -> Delivered:
+        keys = [(entry.writer, entry.seq) for entry in portion.batch]
+        positions = [at for at, key in enumerate(keys) if key not in self._buried]
+        token = portion.batch.token
+
+        def bury(entry: Entry, reason: str) -> None:
+            self._bury(entry, reason, token)
+
+        done = deliver(portion.batch, positions, lambda part, upto: self._send(portion, part, upto), bury)
+        if self._keeper is not None and done.settled < len(portion.batch):
+            self._send(portion, Batch(()), len(portion.batch))
+        return done
+
+    def _send(self, portion: Portion, part: Batch, upto: int) -> Accepted:
+        try:
+            if self._keeper is None:
+                accepted = self._target.send(part)
+            else:
+                cursor = portion.cursor_at(upto)
+                kept = KeptCursor(f"{cursor.journal}/{self._name}", cursor.epoch, cursor.encode())
+                accepted = self._keeper.send_with_cursor(part, kept)
+        except ShipError:
+            raise
+        except Exception as error:
+            _log.exception("auditmw: %s failed in a way that it should not", self._shown)
+            raise RetryableError(f"{type(error).__name__}: {error}") from error
+        if accepted.events:
+            self._dead_in_a_row = 0
+        return accepted
+
+    def _bury(self, entry: Entry, reason: str, token: str) -> None:
+        if self._dead_in_a_row >= self._most_dead:
+            raise UnusableError(
+                f"{self._dead_in_a_row} events in a row were rejected, so it may be the target that is wrong: {reason}"
+            )
+        self._dead.append(entry, reason, token)
+        self._dead_in_a_row += 1
+        self._buried.add((entry.writer, entry.seq))
+        self._report.buried(entry, reason)
+
+    def _rendered(self, entry: Entry) -> Entry:
+        render = _renderer(self._target.format)
+        return entry if render is None else entry._replace(record=render(entry.event, entry.body))
+
+    def _check_lease(self) -> None:
+        if not self._lease.is_held():
+            raise FencedError(f"another shipper has taken over {self._folder}; this one stops")
+
+    def _check_epoch(self) -> None:
+        """Do not overwrite the cursor of one who took over, on a file system where locks do not hold."""
+        self._check_lease()
+        with contextlib.suppress(DamagedCursorError):
+            found = cursors.load(self._folder / CURSOR)
+            if found is not None and found.epoch > self._cursor.epoch:
+                raise FencedError(
+                    f"another shipper has taken over {self._folder} (epoch {found.epoch}); this one stops"
+                )
+
+    def _pause(self, error: ShipError) -> None:
+        self._report.failed(error)
+        unusable = isinstance(error, UnusableError)
+        self._wait(self._backoff.seconds(at_least=getattr(error, "after_seconds", None), most=unusable))
+
+    def _tell_damage(self, damage: Damage) -> None:
+        copy = f", copied to {damage.quarantined}" if damage.quarantined else ""
+        place = f"{damage.length} bytes at offset {damage.offset} of {damage.file}"
+        _log.warning("auditmw: cannot ship %s: %s%s", place, damage.reason, copy)
+
+    def _let_go(self) -> None:
+        self._target.close()
+        if self._lease.is_held():
+            self._report.tell("stopped")
+        self._lease.release()
+        self._portion, self._source = None, None
+
+
+def _renderer(chosen: RecordFormat | None) -> Render | None:
+    """Return what makes records in a format, None for the event's own JSON."""
+    if chosen is None:
+        return None
+
+    def render(event: Event, body: bytes) -> bytes:
+        try:
+            return chosen.render(event)
+        except RecordError as error:
+            raise NoRecordError(str(error)) from error
+
+    return render

@@ -1,0 +1,60 @@
+"""`file:///path` appends one record a line (Protocol Buffers: each after its length) to a file, and syncs it.
+
+At least once. A batch that was cut off is taken back as far as it got, when the same process sends it again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from auditmw.formats.record import RecordFormat, framed
+from auditmw.formats.records import record_format
+from auditmw.ship.address import Address, AddressError
+from auditmw.ship.batch import Batch
+from auditmw.ship.target import Accepted, RetryableError, Target
+
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+
+class FileTarget(Target):
+    """Appends to `path`, which other programs may rename (logrotate): each batch opens it anew."""
+
+    def __init__(self, path: Path, chosen: RecordFormat | None = None) -> None:
+        self.format = chosen
+        self._media_type = chosen.media_type if chosen is not None else "application/json"
+        self._path = path
+
+    def send(self, batch: Batch) -> Accepted:
+        """Append the batch, whole or not at all unless the process dies, and sync the file."""
+        data = b"".join(framed(entry.record, self._media_type) for entry in batch)
+        try:
+            fd = os.open(self._path, _OPEN, 0o640)
+            try:
+                self._append(fd, data)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise RetryableError(f"cannot write to {self._path}: {error.strerror or error}") from error
+        return Accepted(len(batch))
+
+    def _append(self, fd: int, data: bytes) -> None:
+        end = os.fstat(fd).st_size
+        try:
+            while data:
+                data = data[os.write(fd, data) :]
+            os.fsync(fd)
+        except OSError:
+            os.ftruncate(fd, end)
+            raise
+
+    def close(self) -> None:
+        """Nothing is open between two batches."""
+
+
+def open_target(address: Address, format: str | None) -> Target:
+    """`file:///path`, without options."""
+    address.done()
+    if address.hosts or not address.path:
+        raise AddressError(f"expected file:///path with three slashes, not {address.shown!r}")
+    return FileTarget(Path("/" + address.path), None if format is None else record_format(format))
