@@ -15,9 +15,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import deposits
 from archive_events import DAY, NO_GRACE, archived, body, pending, write_file
 from auditmw.archive.archiver import archive
 from auditmw.archive.retention import prune
+from log_lines import combined
 
 CALLS = ("open", "replace", "rename", "unlink", "mkdir", "rmdir", "fsync", "chmod")
 """What changes files, or makes a change durable. (What DuckDB writes by itself is nothing until it is renamed.)"""
@@ -88,11 +90,19 @@ def prune_a_day(directory: Path) -> None:
     prune(directory, timedelta(days=30, hours=12), now=lambda: DAY + timedelta(days=30), grace=NO_GRACE)
 
 
+def rows_of_a_log(directory: Path) -> None:
+    """Rows of two days, in two chunks, with a line beside them that is no row."""
+    lines = [combined(1), combined(2, agent="B\u00fccher"), combined(3), combined(4)]
+    lines[2] = lines[2].replace(b"20/Nov", b"19/Nov")
+    deposits.prepare(directory, b"".join(line + b"\n" for line in lines), chunk_bytes=256)
+
+
 SCENARIOS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
     "archiving": (two_writers, archived),
     "archiving and merging": (small_parts, archived),
     "deleting": (superseded_files, archived),
     "pruning": (two_days, prune_a_day),
+    "depositing": (rows_of_a_log, deposits.take),
 }
 """What is there before, and the step that is cut off."""
 

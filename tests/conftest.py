@@ -20,8 +20,12 @@ ADMIN_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 # What ``@pytest.mark.needs(...)`` may name, and how to install it. A name without an entry here is a Python module
 # that ``pip install NAME`` brings.
-PROGRAMS = {"nginx": "apt-get install nginx-light", "rsyslogd": "apt-get install rsyslog"}
-PROGRAMS |= {"chromium": "apt-get install chromium", "npm": "apt-get install npm"}
+PROGRAMS = {
+    "nginx": "apt-get install nginx-light",
+    "rsyslogd": "apt-get install rsyslog",
+    "chromium": "apt-get install chromium",
+    "npm": "apt-get install npm",
+}
 
 
 # No test is about time: on a busy machine any example may take long.

@@ -22,7 +22,7 @@ CORE_DEPENDENCIES = {"orjson", "structlog", "asgiref", "werkzeug"}
 ABSENT_AFTER_IMPORT = {
     *("flask", "flask_login", "django", "starlette", "fastapi", "httpx", "click", "rich", "twisted", "trio"),
     *("gunicorn", "uvicorn", "gevent", "duckdb", "auditmw.contrib", "auditmw.cli"),
-    *("auditmw.archive", "auditmw.query", "auditmw.formats", "auditmw.importing", "auditmw.viewer"),
+    *("auditmw.archive", "auditmw.query", "auditmw.formats", "auditmw.importing", "auditmw.viewer", "auditmw.ship"),
 }
 
 
@@ -48,7 +48,7 @@ COMPUTED = "<computed>"  # only the command line may: it loads the application t
 FIVE = "event trace peer identity redact"
 PUBLIC_API = "auditmw"
 # These bring dependencies of their own.
-EXTRAS = ("contrib", "cli", "testing", "archive", "query", "formats", "importing", "viewer")
+EXTRAS = ("contrib", "cli", "testing", "archive", "query", "formats", "importing", "viewer", "ship")
 # A package's row is that of all its modules; a module's own row goes before its package's.
 TABLE = {
     "forks": row(),
@@ -93,6 +93,7 @@ TABLE = {
     # What looks at the events: outside of the request path, from `auditmw[query]` on.
     "query": row("archive journal reading", "duckdb orjson"),
     "formats": row("event", "orjson structlog crossplane apachelogs google opentelemetry"),
+    "ship": row("formats journal", "orjson"),
     "importing": row("archive event formats journal redact shapes", "orjson zstandard"),
     "viewer": row(f"archive formats forks journal query {PUBLIC_API}", "asgiref asyncio orjson werkzeug"),
     # The outermost: nobody imports these.

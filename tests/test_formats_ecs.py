@@ -129,3 +129,13 @@ def test_outcome_category_and_type(fields, expected):
 def test_an_address_that_is_none_is_no_ip():
     document = rendered(SAMPLES["1-wsgi-request"] | {"client": {"address": "unix:"}})
     assert document["client"] == {"address": "unix:"}
+
+
+def test_what_has_a_field_is_not_said_twice():
+    event = {"timestamp": "2026-11-20T20:20:11.874123Z", "client": {"address": "192.0.2.1"}, "trace": {"flags": 2}}
+    assert rendered(event)[REMAINDER] == {"trace": {"flags": 2}}
+
+
+def test_a_value_of_another_type_than_the_field_has_stays_in_the_remainder():
+    event = {"client": {"port": True, "address": 7}, "duration_ns": 2**63, "actor": {"roles": [1]}}
+    assert rendered(event)[REMAINDER] == event

@@ -82,7 +82,7 @@ def test_a_request_in_gelf():
     ("sample", "fields", "short_message"),
     [
         pytest.param("5-import-nginx-extended", {}, "GET /u/plain 200", id="a request"),
-        pytest.param("3-file-uploaded", {"message": ""}, "file_uploaded", id="an event without a message"),
+        pytest.param("3-file-uploaded", {"message": "", "url": {"path": "/a"}}, "file_uploaded", id="another event"),
         pytest.param("5-import-nginx-extended", {"http": {}, "url": None}, "http_request", id="nothing known"),
     ],
 )

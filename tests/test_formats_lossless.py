@@ -100,12 +100,31 @@ def test_a_value_of_the_application_keeps_its_type(chosen, value):
     check(chosen, SAMPLES["3-file-uploaded"] | {"data": {"value": value}})
 
 
-@pytest.mark.parametrize("levels", [20, 31, 60])
-def test_nesting_as_deep_as_an_event_may_be_and_deeper_comes_back(chosen, levels):
+@pytest.mark.parametrize("levels", [20, 24, 31, 60])
+@pytest.mark.parametrize("around", [lambda value: {"k": value}, lambda value: [value]], ids=["objects", "lists"])
+def test_nesting_as_deep_as_an_event_may_be_and_deeper_comes_back(chosen, levels, around):
     value: Any = "leaf"
-    for level in range(levels):
-        value = {"k": value} if level % 2 else [value]
+    for _ in range(levels):
+        value = around(value)
     check(chosen, SAMPLES["3-file-uploaded"] | {"data": {"value": value}})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"level": "", "message": "", "event": "", "schema": "", "id": ""}, id="empty texts"),
+        pytest.param({"severity": 0, "duration_ns": 0, "trace": {"flags": 0}}, id="zeros"),
+        pytest.param({"timestamp": "1970-01-01T00:00:00.000000Z"}, id="the first moment"),
+        pytest.param({"http": {"response": {"size": 2**64 - 1, "body_size": -(2**63)}}}, id="large numbers"),
+        pytest.param({"client": {"port": True, "address": 1}, "severity": 9.0}, id="other types"),
+        pytest.param({"start": "2026-02-30T00:00:00.000000Z", "observed": "yesterday"}, id="moments that are none"),
+        pytest.param(
+            {"http": {"request": {"headers": {"a": [], "b": "c"}}, "response": {"headers": {}}}}, id="headers"
+        ),
+    ],
+)
+def test_a_value_that_a_standard_could_not_say_comes_back(chosen, fields):
+    check(chosen, SAMPLES["1-wsgi-request"] | fields)
 
 
 @pytest.mark.parametrize("pointer", ["client", "http", "actor", "trace", "outcome", "meta"])

@@ -151,6 +151,19 @@ def test_whose_login_it_was(target, user):
     assert check(SAMPLES["4-user-signed-up"] | fields)["user"] == user
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param({}, {"uid", "parent_uid", "start_time", "end_time"}, id="a span"),
+        pytest.param({"start": None}, None, id="without its start"),
+        pytest.param({"trace": {"trace_id": "1" * 32, "parent_id": "2" * 16}}, None, id="without its id"),
+    ],
+)
+def test_a_span_is_whole_or_not_there(fields, expected):
+    span = check(SAMPLES["1-wsgi-request"] | fields)["trace"].get("span")
+    assert (span and set(span)) == expected
+
+
 def test_a_file_in_ocsf():
     assert check(SAMPLES["3-file-uploaded"])["file"] == {
         "name": "example.txt",

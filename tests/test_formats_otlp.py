@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from auditmw.formats import otlp, otlp_protobuf, record_format
@@ -113,6 +113,16 @@ def test_every_valid_event_is_the_same_message_in_both_forms(event):
     check(event)
 
 
+def test_integers_of_64_bits_are_text_in_json_and_ids_are_hexadecimal():
+    """https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding, and the JSON mapping of Protocol Buffers."""
+    resource_logs = json.loads(JSON.render(SAMPLES["1-wsgi-request"]))["resourceLogs"][0]
+    record = resource_logs["scopeLogs"][0]["logRecords"][0]
+    assert record["timeUnixNano"] == "1795206011874123000"
+    assert record["severityNumber"] == 9
+    assert record["traceId"] == "0af7651916cd43dd8448eb211c80319c"
+    assert {"key": "http.response.status_code", "value": {"intValue": "200"}} in record["attributes"]
+
+
 def test_a_request_as_a_log_record():
     message = logs_data(binary().render(SAMPLES["1-wsgi-request"]))
     record = the_record(message)
@@ -211,13 +221,17 @@ def test_a_message_that_is_nested_too_deep_is_refused(levels):
         JSON.parse(f'{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{record}]}}]}}]}}'.encode())
 
 
+SIZES = [0, 1, 100, 126, 127, 128, 129, 200, 255, 256, 16_000, 16_383, 16_384, 70_000]
+
+
 @settings(max_examples=300)
-@given(st.lists(st.binary(max_size=70_000), max_size=4))
-def test_framed_messages_are_read_by_the_protobuf_library(records):
+@given(st.lists(st.sampled_from(SIZES) | st.integers(0, 500), max_size=4))
+@example(SIZES)
+def test_framed_messages_are_read_by_the_protobuf_library(sizes):
     from google.protobuf.proto import parse_length_prefixed
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-    messages = [AnyValue(bytes_value=record) for record in records]
+    messages = [AnyValue(bytes_value=b"\n" * size) for size in sizes]
     stream = io.BytesIO(b"".join(framed(message.SerializeToString(), PROTOBUF) for message in messages))
     assert [parse_length_prefixed(AnyValue, stream) for _ in messages] == messages
     assert stream.read() == b""

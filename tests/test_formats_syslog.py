@@ -20,7 +20,8 @@ PRINTABLE = "[!-~]"
 GRAMMAR = re.compile(
     rf"<(?P<pri>\d{{1,3}})>1 (?P<time>-|\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{6}}Z) (?P<host>{PRINTABLE}{{1,255}}) "
     rf"(?P<application>{PRINTABLE}{{1,48}}) (?P<process>{PRINTABLE}{{1,128}}) (?P<id>{PRINTABLE}{{1,32}}) "
-    r'\[(?P<sd_id>[!#-<>-\\^-~]{1,32})(?P<parameters>(?: [!#-<>-\\^-~]{1,32}="(?:[^"\\\]]|\\["\\\]])*")*)\] (?P<message>.*)'
+    r'\[(?P<sd_id>[!#-<>-\\^-~]{1,32})(?P<parameters>(?: [!#-<>-\\^-~]{1,32}="(?:[^"\\\]]|\\["\\\]])*")*)\] '
+    r"(?P<message>.*)"
 )
 PARAMETER = re.compile(r' ([^=]+)="((?:[^"\\\]]|\\["\\\]])*)"')
 

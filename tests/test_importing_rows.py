@@ -1,7 +1,6 @@
 """Lines that go straight into the archive: the rows are those that the archive would have made of their events."""
 
 import gzip
-import pickle
 from pathlib import Path
 
 import duckdb
@@ -15,13 +14,10 @@ from auditmw.archive.depositing import deposit
 from auditmw.archive.layout import Layout
 from auditmw.archive.manifest import load
 from auditmw.archive.packing import unpack
-from auditmw.formats.registry import format_named
-from auditmw.importing.chunks import Cutter, anchor_of
 from auditmw.importing.events import Origin
 from auditmw.importing.incoming import Incoming
-from auditmw.importing.ledger import Ledger
-from auditmw.importing.workers import ChunkWriter, Setup, Work
-from log_lines import combined, log
+from deposits import write_chunks
+from log_lines import combined
 
 DATA = Path(__file__).parent / "data"
 COLUMNS = ", ".join(f'"{name}"' if name != "body" else f"{unpack('packed')} AS body" for name in NAMES)
@@ -32,20 +28,11 @@ def _one_moment(monkeypatch):
     monkeypatch.setattr("auditmw.importing.events.timestamp", lambda time_ns: "2026-11-20T20:20:11.000000Z")
 
 
-def chunks(data, chunk_bytes):
-    cutter = Cutter(Ledger(), chunk_bytes=chunk_bytes)
-    yield from cutter.feed(data)
-    yield from cutter.flush()
-
-
-def written(directory, data, *, as_rows, parser="combined", chunk_bytes=4096, **setup):
+def written(directory, data, *, as_rows, **options):
     """Write all lines into the audit directory, by one way or the other; what came of each chunk."""
     directory.mkdir(parents=True)
     incoming = Incoming(directory)
-    write = ChunkWriter(Setup(str(directory), incoming=str(incoming.folder) if as_rows else None, **setup))
-    parser = pickle.dumps(format_named(parser))
-    origin = Origin("access%s.log", anchor_of(data))
-    done = [write(Work(chunk, parser, origin, as_rows)) for chunk in chunks(data, chunk_bytes)]
+    done = write_chunks(directory, incoming.folder if as_rows else None, data, **options)
     if as_rows:
         deposit(directory, [each.deposit for each in done if each.deposit])
     archive(directory)
@@ -159,3 +146,33 @@ def test_whatever_stands_in_a_line_has(tmp_path_factory, lines):
 def test_real_lines_have(tmp_path, file):
     straight, beside = compare(tmp_path, content(file), parser="combined", chunk_bytes=64 * 1024)
     assert straight > beside
+
+
+@pytest.mark.parametrize("keep_raw", ["never", "always"])
+def test_the_raw_line_is_kept_as_wanted(tmp_path, keep_raw):
+    assert compare(tmp_path, combined(1) + b"\n", keep_raw=keep_raw) == {"never": (0, 0), "always": (1, 0)}[keep_raw]
+
+
+def test_a_file_may_have_any_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("deposits.Origin", lambda name, anchor: Origin('caf\udce9 \u00e9".log', anchor))
+    assert compare(tmp_path, combined(1) + b"\n") == (0, 1)
+    monkeypatch.setattr("deposits.Origin", lambda name, anchor: Origin('100%s \u00e9"\\\n.log', anchor))
+    assert compare(tmp_path / "text", combined(1) + b"\n") == (1, 0)
+
+
+def test_a_part_is_in_the_order_of_time_whatever_the_lines_are_in(tmp_path):
+    numbers = [*range(500, 900), *range(300), 40_000, *range(300, 500)]
+    data = b"".join(combined(number) + b"\n" for number in numbers)
+    assert compare(tmp_path, data, chunk_bytes=16 * 1024) == (len(numbers), 0)
+    parts = load(Layout(tmp_path / "straight")).parts
+    assert {part.day for part in parts} == {"2026-11-20", "2026-11-21"}
+    for part in parts:
+        file = tmp_path / "straight" / "archive" / part.file
+        times = duckdb.sql(f"SELECT \"time\" FROM '{file}'").fetchall()
+        assert times == sorted(times)
+        assert (part.first, part.last) == (times[0][0], times[-1][0])
+
+
+def test_the_name_of_a_process_or_a_file_that_comes_again_brings_no_shape_of_another(tmp_path):
+    data = b"".join(combined(number, status=200 + number % 7) + b"\n" for number in range(200))
+    assert compare(tmp_path, data, chunk_bytes=1024) == (200, 0)

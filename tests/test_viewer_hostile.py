@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import Client
 
+from auditmw.journal import seal
 from auditmw.viewer import files
 from auditmw.viewer.app import _QUESTIONS, MAX_BODY, MAX_URL
+from auditmw.viewer.tail import Position
 from query_table import event
-from viewer_site import Site, all_events, event_id, write
+from viewer_site import WRITER, Site, all_events, event_id, write
 
 PARAMETERS = (
     *("q", "from", "to", "tz", "token", "id", "order", "after", "before", "limit", "cap", "by", "width", "at_most"),
@@ -255,6 +257,37 @@ def test_hostile_events_come_as_they_are_as_json_and_never_as_a_page(tmp_path):
         assert export.headers["Content-Disposition"].startswith("attachment")
         assert export.headers["X-Content-Type-Options"] == "nosniff"
     assert site.answer("facets", fields="user,path,agent")[0]["values"][0]["events"] == 1
+
+
+NO_JSON = {
+    "not a number": (b"NaN", None),
+    "infinite": (b"[-Infinity, 1e400]", None),
+    "half a character": (b'"\\ud800"', "\ud800"),
+    "a large number": (b"123456789012345678901234567890", 123456789012345678901234567890),
+}
+
+
+@pytest.mark.parametrize(("written", "read"), NO_JSON.values(), ids=NO_JSON)
+def test_an_event_that_is_hardly_json_spoils_no_answer(tmp_path, written, read):
+    whole = [{"schema": "x", **event(minute, id=str(minute))} for minute in range(3)]
+    bodies = [json.dumps(made, separators=(",", ":")).encode() for made in whole]
+    bodies[1] = bodies[1][:-1] + b',"data":{"odd":' + written + b"}}"
+    folder = tmp_path / "audit" / "journal"
+    folder.mkdir(parents=True)
+    (folder / f"{WRITER}.000001.jsonl").write_bytes(b"".join(seal(body, n) for n, body in enumerate(bodies, 1)))
+    site = Site(tmp_path / "audit")
+
+    def strict(response):
+        return json.loads(response.data, parse_constant=lambda number: pytest.fail(number))["answer"]
+
+    shown = [entry["event"]["id"] for entry in strict(site.get("events"))["entries"]]
+    assert set(shown) >= {"0", "2"}  # the archive need not take it for an event, but it does no harm
+    if "1" in shown:
+        odd = strict(site.get("event", id="1"))["event"]["data"]["odd"]
+        assert odd == read or isinstance(odd, list)
+    assert site.get("export", format="csv", columns="id,data.odd").text.count("\n") == len(shown) + 1
+    before = Position(0.0, {f"{WRITER}.000001.jsonl": 0})
+    assert len(strict(site.get("tail", cursor=str(before)))["entries"]) == 3
 
 
 def test_what_somebody_asked_for_is_not_part_of_a_page(site):

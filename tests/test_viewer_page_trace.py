@@ -4,7 +4,7 @@ import pytest
 
 from auditmw.viewer import ViewerApp
 from viewer_browser import Visit, browsing, serving_wsgi, write
-from viewer_visitors import HOSTILE, TRACE, hostile, serious, trace, visitors
+from viewer_visitors import HOSTILE, TRACE, expect, hostile, serious, trace, visitors
 
 pytestmark = [pytest.mark.needs("playwright"), pytest.mark.needs("chromium")]
 
@@ -30,12 +30,6 @@ def visit(browser, base):
     made = Visit(browser, base)
     yield made
     made.close()
-
-
-def expect(locator):
-    from playwright.sync_api import expect as expected
-
-    return expected(locator)
 
 
 def rows(page):

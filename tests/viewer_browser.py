@@ -1,4 +1,4 @@
-"""A shop's audit directory, a viewer of it on a real server, and a browser that a person would use: for the page's tests.
+"""A shop's audit directory, a viewer of it on a real server, and a browser as a person uses it: for tests of the page.
 
 A `Visit` is one tab; when it ends it tells everything that must not happen: what the policy of content refused, errors
 in the console, exceptions, and requests to any other host.
@@ -69,7 +69,10 @@ def request(number: int, **members: Any) -> dict[str, Any]:
         "session": {"id": f"session-{number // 5}"},
         "client": {"address": f"192.0.2.{number % 9}"},
         "http": {
-            "request": {"method": "POST" if number % 5 == 0 else "GET", "user_agent": "Mozilla/5.0 (X11; Linux x86_64)"},
+            "request": {
+                "method": "POST" if number % 5 == 0 else "GET",
+                "user_agent": "Mozilla/5.0 (X11; Linux x86_64)",
+            },
             "response": {"status_code": status, "body_size": 100 * number},
         },
         "url": {"path": f"/products/{number % 20}", "host": "shop.example"},
@@ -106,7 +109,9 @@ def serving_asgi(application: Any) -> Iterator[str]:
     """Serve an ASGI application on a free port; yields its address."""
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(application, port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     started = threading.Event()
@@ -157,10 +162,16 @@ def browsing() -> Iterator[Any]:
 class Visit:
     """One tab of a browser on the viewer at `base` (with its slash at the end)."""
 
-    def __init__(self, browser: Any, base: str, *, width: int = 1280, height: int = 800, theme: str = "light", **context: Any) -> None:
+    def __init__(
+        self, browser: Any, base: str, *, width: int = 1280, height: int = 800, theme: str = "light", **context: Any
+    ) -> None:
         self.base = base
         self.wrong: list[str] = []
-        options = {"viewport": {"width": width, "height": height}, "color_scheme": theme, "timezone_id": "Europe/Amsterdam"}
+        options = {
+            "viewport": {"width": width, "height": height},
+            "color_scheme": theme,
+            "timezone_id": "Europe/Amsterdam",
+        }
         self.context = browser.new_context(**options | {"locale": "en-GB", "reduced_motion": "reduce"} | context)
         self.context.grant_permissions(["clipboard-read", "clipboard-write"])
         self.context.expose_binding("refused", lambda _, told: self.wrong.append(f"refused by the policy: {told}"))
@@ -211,7 +222,9 @@ class Visit:
 
     def rows(self) -> list[int]:
         """The numbers of the rows that are drawn."""
-        found: list[int] = self.page.eval_on_selector_all("tr[data-index]", "(rows) => rows.map((row) => Number(row.dataset.index))")
+        found: list[int] = self.page.eval_on_selector_all(
+            "tr[data-index]", "(rows) => rows.map((row) => Number(row.dataset.index))"
+        )
         return found
 
     def total(self) -> int:

@@ -4,7 +4,7 @@ Ten people come one a day, from 2 November 2026 (a Monday) on, each in a session
 
     all look at / and, a minute later, at /pricing; those of even days came from news.example
     six of them (0 to 5) sign up with a POST to /signup, another minute later: from then on they are users
-    three of them (0 to 2) are recorded as signed up
+    three of them (0 to 2) are recorded as signed up, a second later
     four of the users (0 to 3) come back a day later, in another session, and look at /account
 
 A robot asks for /robots.txt, which is not there, once on each of five days.
@@ -94,7 +94,7 @@ def _visit(person: int) -> Iterator[dict[str, Any]]:
         signed = start + timedelta(minutes=2)
         yield happened(signed, "/signup", session=session, user=user, method="POST", status=303)
         if person < RECORDED:
-            yield happened(signed, None, session=session, user=user, event="user_signed_up")
+            yield happened(signed + timedelta(seconds=1), None, session=session, user=user, event="user_signed_up")
     if person < BACK:
         yield happened(start + timedelta(days=1), "/account", session=f"back-{person}", user=user)
 
@@ -109,7 +109,7 @@ def busy() -> list[dict[str, Any]]:
 
 
 def trace() -> list[dict[str, Any]]:
-    """A trace over three services: shop asks stock and payments; payments records something, and asks a stranger's child."""
+    """A trace over four services: shop asks stock and payments, which records something; who asks ledger is unknown."""
     start = MONDAY + timedelta(days=12)
 
     def part(after: int, took: int, path: str | None, **said: Any) -> dict[str, Any]:
@@ -128,8 +128,15 @@ def trace() -> list[dict[str, Any]]:
 def hostile() -> list[dict[str, Any]]:
     """Two requests of somebody who means harm, in every place that a client writes."""
     start = MONDAY + timedelta(days=13)
-    said = {"user": HOSTILE, "session": HOSTILE, "agent": HOSTILE, "trace": HOSTILE, "service": HOSTILE, "referrer": HOSTILE}
+    said = dict.fromkeys(("user", "session", "agent", "trace", "service", "referrer"), HOSTILE)
     return [happened(start + timedelta(seconds=number), f"/{HOSTILE}/{'x' * 50_000}", **said) for number in range(2)]
+
+
+def expect(locator: Any) -> Any:
+    """Playwright's assertions, which wait until they come true."""
+    from playwright.sync_api import expect as expected
+
+    return expected(locator)
 
 
 def serious(page: Any) -> list[str]:

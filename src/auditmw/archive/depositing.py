@@ -35,8 +35,11 @@ from auditmw.archive.sql import exactly, quoted
 from auditmw.archive.states import settle
 from auditmw.journal.layout import file_name
 
-MEMORY_BYTES = 96 * 1024 * 1024
-"""What a deposit of rows in order needs of memory for DuckDB."""
+MEMORY_BYTES = 64 * 1024 * 1024
+"""What DuckDB may use of memory for rows; lines beside them need more."""
+
+_MEMORY_A_LINE_BYTE = 6
+_MUCH_MORE = 8  # times as much memory, where that does not suffice
 
 _PATIENCE_SECONDS = 600.0  # another leader may have a lot to archive
 _MOST_ROWS = 100_000  # of a part
@@ -62,14 +65,21 @@ def deposit(
         with leadership(layout, wait_seconds=_PATIENCE_SECONDS) as leading:
             if not leading:
                 raise ArchiveError(f"another process has archived {str(layout.directory)!r} for too long; try again")
-            leader = Leader(layout, now, memory_bytes=memory_bytes)
+            needed = memory_bytes + _MEMORY_A_LINE_BYTE * sum(each.line_bytes for each in deposits)
             try:
-                leader.begin()
-                _take(leader, deposits)
-            finally:
-                leader.close()
+                _lead(Leader(layout, now, memory_bytes=needed), deposits)
+            except duckdb.OutOfMemoryException:
+                _lead(Leader(layout, now, memory_bytes=_MUCH_MORE * needed), deposits)
     except (OSError, duckdb.Error) as error:
         raise cannot("archive", layout, error) from error
+
+
+def _lead(leader: Leader, deposits: Sequence[Deposit]) -> None:
+    try:
+        leader.begin()
+        _take(leader, deposits)
+    finally:
+        leader.close()
 
 
 class _Stretch(NamedTuple):

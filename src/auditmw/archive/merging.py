@@ -2,14 +2,16 @@
 
 1. Parts are put together by size: a part is rewritten only with others that are together as large, so that a byte is
    written again only when its part doubles. On a day that is over, fewer and less equal parts do.
-2. What a merge gives is bounded, because DuckDB sorts it in memory, and so that retention and damage cost no more than
+2. Parts that follow each other in time are put together as they are; others are sorted.
+3. What a merge gives is bounded, because DuckDB sorts it in memory, and so that retention and damage cost no more than
    a piece of a day. When the memory does not suffice, the parts stay as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from datetime import datetime
+from itertools import groupby, pairwise
 
 import duckdb
 
@@ -80,6 +82,8 @@ def _merge(leader: Leader, groups: Sequence[Sequence[Part]], left: set[str]) -> 
 
 
 def _merged(leader: Leader, group: Sequence[Part]) -> Draft:
+    group = sorted(group, key=lambda part: (part.first or datetime.min, part.last or datetime.min))
+    in_order = all(a.last and b.first and a.last <= b.first for a, b in pairwise(group))
     rows = settled(parquet(leader.layout.archive / part.file for part in group), group)
     draft = write(
         leader.connection,
@@ -89,6 +93,7 @@ def _merged(leader: Leader, group: Sequence[Part]) -> Draft:
         now=leader.now(),
         sources=united(part.sources for part in group),
         replaces=[name for part in group for name in replaced_by(leader.connection, leader.layout, part)],
+        in_order=in_order,
     )
     if draft.part.rows != sum(part.rows for part in group):
         files = [part.file for part in group]

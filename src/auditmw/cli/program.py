@@ -21,6 +21,7 @@ from auditmw.cli.output import EXIT_OK, ExampleCommand
 from auditmw.cli.overview import count, facets, histogram, summary
 from auditmw.cli.query import query
 from auditmw.cli.serve import serve
+from auditmw.cli.ship import ship
 from auditmw.cli.tail import tail
 from auditmw.cli.timelines import client, context, session, trace, user
 
@@ -65,7 +66,7 @@ for _command in (
     *(user, session, trace, client, context),
     *(funnel, retention, conversion, paths),
     *(import_logs, archive_command, prune_command),
-    *(serve, check, nginx_config, demo),
+    *(ship, serve, check, nginx_config, demo),
 ):
     program.add_command(_command)
 

@@ -36,8 +36,8 @@ _PATIENCE_SECONDS = 1  # for connections that are open when Ctrl-C comes: a tail
     examples="""
     auditmw serve /var/lib/shop/audit --open
     auditmw serve /var/lib/shop/audit --port 0 --no-audit
-    auditmw serve /var/lib/shop/audit --host 10.0.0.5 --behind-tls --root-path /audit --token "$AUDIT_TOKEN"
-    ssh -L 8765:127.0.0.1:8765 shop.example.com auditmw serve /var/lib/shop/audit
+    auditmw serve /var/lib/shop/audit --host 10.0.0.5 --behind-tls --root-path /audit
+    ssh -t -L 8765:127.0.0.1:8765 shop.example.com auditmw serve /var/lib/shop/audit
     """,
 )
 @click.argument("directory", type=click.Path(path_type=Path, readable=False))
@@ -48,6 +48,7 @@ _PATIENCE_SECONDS = 1  # for connections that are open when Ctrl-C comes: a tail
     default=_AUTO,
     show_default=True,
     envvar="AUDITMW_TOKEN",
+    show_envvar=True,
     metavar="auto|TEXT",
     help="What lets somebody in: a new one, or this text of 16 and more characters.",
 )
@@ -162,7 +163,8 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        raise Unreadable(f"cannot listen on {host}, port {port}: {error.strerror}") from error
+        wrong = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise Unreadable(f"cannot listen on {host}, port {port}: {wrong}; port 0 takes a free one") from error
 
 
 def link(host: str, port: int, root_path: str, access: TokenAccess) -> str:

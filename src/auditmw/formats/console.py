@@ -27,6 +27,8 @@ _MEMBERS = {
     "message": ("message",),
 }
 
+_QUOTED = frozenset(" ='\"")  # characters of a value that make it read as more than one
+
 
 class ConsoleFormat:
     """One line for people: time, level and name of the event, then what is known of it as `name=value`.
@@ -72,8 +74,8 @@ def _said(event: Event) -> Iterator[tuple[str, Any]]:
             yield name, event[name]
 
 
-class _Escaped:
-    """A text that a terminal would act on, or not show all of: printed as Python writes it."""
+class _Quoted:
+    """A text that needs quotes to be read as one value, or escapes to be shown: printed as Python writes it."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -83,4 +85,6 @@ class _Escaped:
 
 
 def _printable(value: Any) -> Any:
-    return _Escaped(value) if isinstance(value, str) and not value.isprintable() else value
+    if not isinstance(value, str) or (value.isprintable() and value and _QUOTED.isdisjoint(value)):
+        return value
+    return _Quoted(value)

@@ -138,7 +138,7 @@ def _missing(event: Event, class_uid: int) -> tuple[str, ...]:
     without = []
     if class_uid not in (HTTP, API) or text_at(event, "trace.trace_id") is None:
         without.append("trace.")
-    elif nanoseconds(event.get("start")) is None or nanoseconds(event.get("timestamp")) is None:
+    elif text_at(event, "trace.span_id") is None or nanoseconds(event.get("start")) is None:
         without.append("trace.span.")
     if type(at(event, "http.response.status_code")) is not int:
         without.append("http_response.")

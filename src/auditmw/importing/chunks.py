@@ -31,10 +31,13 @@ class Chunk(NamedTuple):
 
     def lines(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield the number, the offset and the bytes of each line, without its line feed."""
-        offset = self.span.start
-        for number, line in enumerate(self.data.removesuffix(b"\n").split(b"\n"), self.line):
-            yield number, offset, line
-            offset += len(line) + 1
+        data, number, start = self.data, self.line, 0
+        while (end := data.find(b"\n", start)) >= 0:
+            yield number, self.span.start + start, data[start:end]
+            number += 1
+            start = end + 1
+        if start < len(data):
+            yield number, self.span.start + start, data[start:]
 
 
 class Known(NamedTuple):

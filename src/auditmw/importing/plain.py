@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -74,11 +74,8 @@ _IS_BOT = re.compile(BOT).search
 _Shape = tuple[str, str, str, str, bool, bool, bool, bool, bool]
 
 
-class Row(NamedTuple):
-    """One row as text, and the time of its event, as text that sorts."""
-
-    time: str
-    text: str
+Row = tuple[str, str]
+"""The time of an event, as text that sorts, and its row."""
 
 
 class PlainRows:
@@ -112,12 +109,15 @@ class PlainRows:
         `event_of` gives the event of the line, and is called for the first line of a shape. Raises what that raises.
         """
         values = self._values(line.decode("latin-1"))  # of which nothing but ASCII matches
-        if values is None or len(line) > _LONGEST_LINE_BYTES or not values[13] or not values[14]:
+        if values is None or len(line) > _LONGEST_LINE_BYTES:
             return None
-        address, user, time, minute, second, zone, method, target = values[:8]
-        query, version, status, size, referrer, agent = values[9:]
+        address, user, time, minute, second, zone, method, target, _, query, version, status, size, referrer, agent = (
+            values
+        )
         harmless, written = self._harmless, self._targets[target]
         if written is None or not (harmless[address] and harmless[user] and harmless[referrer] and harmless[agent]):
+            return None
+        if not referrer or not agent:  # an empty cell would say that it is not there
             return None
         path, packed = written
         nobody, unsized, direct, nameless = user == _ABSENT, size == _ABSENT, referrer == _ABSENT, agent == _ABSENT
@@ -131,7 +131,7 @@ class PlainRows:
         sha = sha256(line)
         digest = sha.hexdigest()
         sha.update(b"%b%d" % (self._mark, offset))
-        return Row(
+        return (
             moment,
             f"{moment}\x1f{id_of(beginning, sha.hexdigest())}\x1f{number_of_shape}\x1f{'' if nobody else user}\x1f"
             f"{address}\x1f{'0' if unsized else size}\x1f{'' if nameless else agent}\x1f{self._bots[agent]}\x1f"
@@ -169,7 +169,11 @@ def shape_of(event: Event, shape: _Shape, time: str) -> str | None:
         return None
     said = {"zoned": str(bool(fields)), "sized": str(not shape[6])}
     constants = [said[name] if name in said else _constant(event, _PATHS[name]) for name in SHAPE_CELLS[2:_PARTS]]
-    return CELL_END.join([*constants, *_parts(orjson.dumps(_opened(event)).decode(), shape)])
+    try:
+        packed = orjson.dumps(_opened(event)).decode()
+    except TypeError:  # a surrogate in the name of the file
+        return None
+    return CELL_END.join([*constants, *_parts(packed, shape)])
 
 
 def _constant(event: Event, path: tuple[str, ...]) -> str:

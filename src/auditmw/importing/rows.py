@@ -5,7 +5,6 @@ The files lie in the folder of this import, and are nothing until the archive ha
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from auditmw.archive.ranges import Ranges
@@ -73,17 +72,23 @@ class _Written:
         self._folder = folder
         self._writer = writer
         self._days: dict[str, _Day] = {}
-        self._day = ""
         self._others: list[bytes] = []
         self._seqs: list[tuple[int, int]] = []
 
     def add(self, row: Row) -> None:
-        """Write a row."""
-        day = row.time[:10]
-        found = self._days.get(day)
-        if found is None:
-            found = self._days[day] = _Day(self._folder / f"{self._writer}.{day}.rows", day)
-        found.add(row)
+        """Write a row, sooner or later."""
+        time, text = row
+        day = self._days.get(time[:10]) or self._day(time[:10])
+        if time < day.last:
+            day.in_order = False
+        day.last = time
+        day.waiting.append(text)
+        if len(day.waiting) >= _AT_ONCE:
+            day.flush()
+
+    def _day(self, day: str) -> _Day:
+        found = self._days[day] = _Day(self._folder / f"{self._writer}.{day}.rows", day)
+        return found
 
     def add_other(self, seq: int, line: bytes) -> None:
         """Write an event as a journal line."""
@@ -97,52 +102,48 @@ class _Written:
             others.write_bytes(b"".join(self._others))
         shape_file = self._folder / f"{self._writer}.shapes" if shapes else None
         if shape_file is not None:
-            shape_file.write_text("".join(shapes))
+            shape_file.write_text("".join(shapes), encoding="utf-8")
         files = tuple(day.finish() for day in self._days.values())
         return Deposit(self._writer, files, shape_file, others, Ranges(self._seqs), sum(map(len, self._others)))
 
 
 class _Day:
-    """The rows of one day."""
+    """The rows of one day: those that wait to be written, and the time of the last one."""
 
     def __init__(self, path: Path, day: str) -> None:
+        self.waiting: list[str] = []
+        self.last = ""
+        self.in_order = True
         self._path = path
         self._day = day
-        self._waiting: list[str] = []
+        self._first = ""
         self._count = 0
-        self._first = self._last = ""
-        self._in_order = True
 
-    def add(self, row: Row) -> None:
-        """Write a row, sooner or later."""
-        time, text = row
-        if time < self._last:
-            self._in_order = False
-        self._first = self._first or time
-        self._last = time
-        self._waiting.append(text)
-        if len(self._waiting) >= _AT_ONCE:
-            self._flush()
+    def flush(self) -> None:
+        """Write what waits."""
+        self._first = self._first or _time_of(self.waiting[0])
+        self._count += len(self.waiting)
+        data = "".join(self.waiting).encode("ascii")
+        self.waiting.clear()
+        with open(self._path, "ab") as file:
+            file.write(data)
 
     def finish(self) -> RowFile:
-        """Write what waits, in the order of time."""
-        self._flush()
-        if not self._in_order:
+        """Write what waits, and put all rows in order."""
+        if self.waiting:
+            self.flush()
+        if not self.in_order:
             self._sort()
-        return RowFile(self._path, self._day, self._count, self._first, self._last)
-
-    def _flush(self) -> None:
-        self._count += len(self._waiting)
-        data = "".join(self._waiting).encode("ascii")
-        self._waiting.clear()
-        with open(self._path, "ab", buffering=0) as file:
-            while data:
-                data = data[file.write(data) :]
+        return RowFile(self._path, self._day, self._count, self._first, self.last)
 
     def _sort(self) -> None:
-        rows = self._path.read_bytes().splitlines(keepends=True)
+        with open(self._path, "rb") as file:
+            rows = file.readlines()
         rows.sort(key=lambda row: row[:_TIME_CHARACTERS])
-        self._first, self._last = (row[:_TIME_CHARACTERS].decode("ascii") for row in (rows[0], rows[-1]))
-        os.unlink(self._path)
+        self._first, self.last = (_time_of(row.decode("ascii")) for row in (rows[0], rows[-1]))
         with open(self._path, "wb") as file:
             file.writelines(rows)
+
+
+def _time_of(row: str) -> str:
+    return row[:_TIME_CHARACTERS]

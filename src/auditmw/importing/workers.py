@@ -130,6 +130,7 @@ class Workers:
         """Wait for all chunks that were given, and tell of them. Raises as `submit` does."""
         if self._first is not None:
             first, self._first = self._first, None
+            assert first.work is not None  # noqa: S101 - no process has it
             first.tell(self._here(first.work))
         while self._orders:
             if self._orders[0].result is None:
@@ -184,8 +185,9 @@ class Workers:
         connection = self._idle.pop()
         self._busy[connection] = order
         self._orders.append(order)
+        work, order.work = order.work, None
         try:
-            connection.send(order.work)
+            connection.send(work)
         except OSError as error:
             raise _died() from error
 
@@ -212,10 +214,10 @@ class Workers:
 
 
 class _Order:
-    """A chunk that was given, who wants to know what comes of it, and what came of it."""
+    """A chunk that was given (until a process has it), who wants to know what comes of it, and what came of it."""
 
     def __init__(self, work: Work, tell: Callable[[Done], None]) -> None:
-        self.work = work
+        self.work: Work | None = work
         self.tell = tell
         self.result: Done | Exception | None = None
 
@@ -236,6 +238,7 @@ def _serve(connection: Any, setup: Setup) -> None:
             result: Done | Exception = write(work)
         except Exception as error:
             result = error
+        del work  # before there is another one
         try:
             connection.send(result)
         except OSError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,6 +41,32 @@ def answer_json(answer: object) -> bytes:
     return orjson.dumps(_plain(answer), option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
 
 
+def event_json(body: bytes) -> orjson.Fragment:
+    """Return an event to stand in JSON, as it was written.
+
+    What only some readers take for JSON (NaN, half of a character) would spoil the whole answer: such an event is
+    written anew, with null in place of a number that is none.
+    """
+    try:
+        orjson.loads(body)
+    except ValueError:
+        body = json.dumps(parse_event(body)).encode()
+    return orjson.Fragment(body)
+
+
+def parse_event(body: bytes) -> Any:
+    """Return the JSON value of an event's bytes. Raises ValueError where it is none."""
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        return json.loads(body, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
 def cell(event: Mapping[str, Any], field: Field) -> Any:
     """Return the value that stands in a field, a list when there are several, None when there is none."""
     values = list(values_of(event, field))
@@ -47,7 +75,7 @@ def cell(event: Mapping[str, Any], field: Field) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Entry):
-        return {"cursor": value.cursor, "event": orjson.Fragment(value.body)}
+        return {"cursor": value.cursor, "event": event_json(value.body)}
     if hasattr(value, "_asdict"):
         return {name: _plain(part) for name, part in value._asdict().items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -22,9 +22,9 @@ class AddressError(ValueError):
 class Address:
     """A target's URL in its parts.
 
-    `scheme`, `user`, `password`, `hosts` (pairs of a name and a port, or None), `path` (without the slash that it begins
-    with). Options are taken by name with `text`, `whole`, `seconds`, `flag`, `choice`; `done` refuses those that nobody
-    took. `shown`: the URL without secrets. `name`: what the target's folder is called.
+    `scheme`, `user`, `password`, `hosts` (pairs of a name and a port, or None), `path` (without its first slash).
+    Options are taken by name with `text`, `whole`, `seconds`, `flag`, `choice`; `done` refuses those that nobody took.
+    `shown`: the URL without secrets. `name`: what the target's folder is called.
     """
 
     def __init__(self, url: str) -> None:

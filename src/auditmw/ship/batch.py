@@ -12,7 +12,7 @@ class Entry(NamedTuple):
 
     `writer` and `seq`: which line of the journal it is; `seq` goes up within a writer. `id`: the event's; of one
     without an id, `<writer>-<seq>`. `body`: its JSON, to the byte as the journal has it; of a request whose process
-    died, as queries show it. `event`: the same, parsed. `record`: the event in the target's format; without one, `body`.
+    died, as queries show it. `event`: the same, parsed. `record`: the event in the target's format, `body` without one.
     """
 
     writer: str

@@ -1,7 +1,7 @@
 """Events that a target will never take: set aside in DIR/ship/<name>/dead.jsonl, and sent again on request.
 
-1. One line per event: `{"time":...,"target":...,"reason":...,"batch":...,"writer":...,"seq":...,"event":{...}}`, the event
-   to the byte as it was to be sent. A line is on stable storage before the cursor passes its event.
+1. One line per event: `{"time":...,"target":...,"reason":...,"batch":...,"writer":...,"seq":...,"event":{...}}`, the
+   event to the byte as it was to be sent. A line is on stable storage before the cursor passes its event.
 2. The events that are sent again are first moved to `dead.sending.jsonl`, which goes when all of them were settled. So
    an interruption repeats some of them, and loses none.
 3. A line that is torn, because the disk was full, is passed over and counted: its event is still in the journal, as the
@@ -23,6 +23,7 @@ import orjson
 
 from auditmw.journal.smallfile import FILE_MODE, hand_over, sync
 from auditmw.ship.batch import Entry
+from auditmw.ship.source import identified, parsed
 
 DEAD, SENDING = "dead.jsonl", "dead.sending.jsonl"
 _EVENT = b',"event":'
@@ -143,10 +144,8 @@ class DeadLetters:
             head, _, tail = line.partition(_EVENT)
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 told, body = orjson.loads(head + b"}"), tail[: tail.rindex(b"}")]
-                event = orjson.loads(body)
-                ident = event.get("id") if isinstance(event, dict) else None
-                name = ident if isinstance(ident, str) and ident else f"{told['writer']}-{told['seq']}"
-                entry = Entry(told["writer"], told["seq"], name, body, event, body)
+                event, (writer, seq) = parsed(body), (told["writer"], told["seq"])
+                entry = Entry(writer, seq, identified(event, writer, seq), body, event, body)
                 yield Letter(entry, told["batch"], told["reason"])
 
 

@@ -21,20 +21,23 @@ Bury = Callable[[Entry, str], None]
 
 @dataclass
 class Delivered:
-    """What came of a batch: events that the target has, events that it dropped without saying which, its last note.
+    """What came of a batch so far: events that the target has, that it dropped without saying which, dead letters.
 
-    `settled`: up to which position a successful call went; entries behind it are dead letters.
+    `note`: the last one. `settled`: up to which position a call that went well settled all.
     """
 
     events: int = 0
     rejected: int = 0
+    dead: int = 0
     note: str = ""
     settled: int = 0
 
 
-def deliver(batch: Batch, positions: Sequence[int], send: Send, bury: Bury) -> Delivered:
-    """Send the entries at `positions`; raises what `send` raises beside RejectedError and TooLargeError."""
-    done = Delivered()
+def deliver(batch: Batch, positions: Sequence[int], send: Send, bury: Bury, done: Delivered) -> None:
+    """Send the entries at `positions`, and keep account in `done`.
+
+    Raises what `bury` raises, and `send` beside RejectedError and TooLargeError.
+    """
     parts = [(list(positions), len(batch))] if positions else []
     while parts:
         part, upto = parts.pop()
@@ -49,7 +52,6 @@ def deliver(batch: Batch, positions: Sequence[int], send: Send, bury: Bury) -> D
         done.rejected += accepted.rejected
         done.note = accepted.note or done.note
         done.settled = upto
-    return done
 
 
 def _smaller(

@@ -75,7 +75,7 @@ class Report:
             status.write(self._folder, self._status)
 
     def _change(self, **changes: object) -> None:
-        self._status = Status(**{**vars(self._status), **changes})  # type: ignore[arg-type]
+        self._status = Status(**{**vars(self._status), **changes})
 
     def _time(self) -> str:
         return self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")

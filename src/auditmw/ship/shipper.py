@@ -24,21 +24,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from auditmw.formats.record import Event, RecordError, RecordFormat
-from auditmw.journal import Damage, cursor as cursors
+from auditmw.journal import Damage
+from auditmw.journal import cursor as cursors
 from auditmw.journal.cursor import CURSOR, SHIP, Cursor, CursorError, DamagedCursorError
 from auditmw.journal.smallfile import make_folder
 from auditmw.ship.backoff import Backoff
 from auditmw.ship.batch import Batch, Entry
-from auditmw.ship.deadletters import DeadLetters, Key
+from auditmw.ship.courier import Courier
+from auditmw.ship.deadletters import DeadLetters
 from auditmw.ship.delivery import Delivered, deliver
 from auditmw.ship.lease import Lease
 from auditmw.ship.report import Report
 from auditmw.ship.source import NoRecordError, Portion, Render, Source
 from auditmw.ship.target import (
-    Accepted,
     CursorKeeper,
     FencedError,
-    KeptCursor,
     RetryableError,
     ShipError,
     Target,
@@ -91,9 +91,8 @@ class Shipper:
         self._dead = DeadLetters(self._folder, self._shown, now)
         self._cursor, self._is_saved = Cursor(""), True
         self._portion: Portion | None = None
-        self._buried: set[Key] = set()  # of the portion under way
-        self._dead_in_a_row = 0
         self._source: Source | None = None
+        self._courier: Courier | None = None
         self._report = Report(self._folder, self._shown, clock, now)
         self._keeper = target if isinstance(target, CursorKeeper) else None
 
@@ -152,7 +151,9 @@ class Shipper:
             entries = (self._rendered(letter.entry) for letter in letters)
             while some := list(itertools.islice(entries, _REPLAYED_AT_ONCE)):
                 batch = Batch(some)
-                sent += deliver(batch, range(len(batch)), lambda part, _: self._target.send(part), bury).events
+                done = Delivered()
+                deliver(batch, range(len(batch)), lambda part, _: self._target.send(part), bury, done)
+                sent += done.events
         return sent, len(again)
 
     def stop(self) -> None:
@@ -178,16 +179,15 @@ class Shipper:
     def _begin(self) -> None:
         """Load the cursor, and make it known that there is a new leader."""
         journal = cursors.journal_id(self._directory)
-        cursor = self._loaded(journal)
+        local = cursor = self._loaded(journal)
         if self._keeper is not None:
             claim = self._keeper.claim(f"{journal}/{self._name}")
             if claim.data is not None:
-                kept = self._belonging(Cursor.decode(claim.data, source=self._shown), journal, self._shown)
-                cursor = replace(kept, counts=cursor.counts)
+                cursor = self._belonging(Cursor.decode(claim.data, source=self._shown), journal, self._shown)
             cursor = replace(cursor, epoch=claim.epoch)
         else:
             cursor = replace(cursor, epoch=cursor.epoch + 1)
-        cursors.save(self._folder / CURSOR, cursor)
+        cursors.save(self._folder / CURSOR, replace(local, epoch=cursor.epoch))
         self._cursor, self._is_saved = cursor, True
         self._source = Source(
             self._directory,
@@ -197,8 +197,12 @@ class Shipper:
             on_damage=self._tell_damage,
             clock=self._clock,
         )
-        self._portion = self._source.again(cursor) if cursor.pending else None
-        self._buried = self._dead.keys(self._portion.batch.token) if self._portion else set()
+        cut_off = self._source.again(replace(local, epoch=cursor.epoch)) if local.pending else None
+        self._portion = cut_off if self._keeper is None else None  # a keeper says itself how far it came
+        dead = set() if cut_off is None else self._dead.keys(cut_off.batch.token)
+        self._courier = Courier(
+            self._target, self._name, self._dead, self._report, dead=dead, most_dead=self._most_dead
+        )
         self._report.begin(cursor)
 
     def _loaded(self, journal: str) -> Cursor:
@@ -241,12 +245,12 @@ class Shipper:
         if self._portion is None:
             self._prepare()
         portion = self._portion
-        if portion is None or self._source is None:
+        if portion is None or self._source is None or self._courier is None:
             return False
-        done = self._deliver(portion) if len(portion.batch) else Delivered()
-        counts = {"shipped": done.events, "rejected": done.rejected, "dead": len(self._buried)}
+        done = self._courier.bring(portion) if len(portion.batch) else Delivered()
+        counts = {"shipped": done.events, "rejected": done.rejected, "dead": done.dead}
         self._cursor, self._is_saved = portion.after.counting(counts), False
-        self._portion, self._buried = None, set()
+        self._portion = None
         self._report.shipped(done, self._cursor, self._source.unreadable)
         self._prepare()
         return True
@@ -264,48 +268,10 @@ class Shipper:
             self._check_epoch()
             blocks = () if portion is None else portion.blocks
             cursors.save(self._folder / CURSOR, replace(self._cursor, pending=blocks))
+            if self._courier is not None and not self._is_saved:
+                self._courier.forget()  # the batch before
             self._is_saved = True
         self._portion = portion
-
-    def _deliver(self, portion: Portion) -> Delivered:
-        keys = [(entry.writer, entry.seq) for entry in portion.batch]
-        positions = [at for at, key in enumerate(keys) if key not in self._buried]
-        token = portion.batch.token
-
-        def bury(entry: Entry, reason: str) -> None:
-            self._bury(entry, reason, token)
-
-        done = deliver(portion.batch, positions, lambda part, upto: self._send(portion, part, upto), bury)
-        if self._keeper is not None and done.settled < len(portion.batch):
-            self._send(portion, Batch(()), len(portion.batch))
-        return done
-
-    def _send(self, portion: Portion, part: Batch, upto: int) -> Accepted:
-        try:
-            if self._keeper is None:
-                accepted = self._target.send(part)
-            else:
-                cursor = portion.cursor_at(upto)
-                kept = KeptCursor(f"{cursor.journal}/{self._name}", cursor.epoch, cursor.encode())
-                accepted = self._keeper.send_with_cursor(part, kept)
-        except ShipError:
-            raise
-        except Exception as error:
-            _log.exception("auditmw: %s failed in a way that it should not", self._shown)
-            raise RetryableError(f"{type(error).__name__}: {error}") from error
-        if accepted.events:
-            self._dead_in_a_row = 0
-        return accepted
-
-    def _bury(self, entry: Entry, reason: str, token: str) -> None:
-        if self._dead_in_a_row >= self._most_dead:
-            raise UnusableError(
-                f"{self._dead_in_a_row} events in a row were rejected, so it may be the target that is wrong: {reason}"
-            )
-        self._dead.append(entry, reason, token)
-        self._dead_in_a_row += 1
-        self._buried.add((entry.writer, entry.seq))
-        self._report.buried(entry, reason)
 
     def _rendered(self, entry: Entry) -> Entry:
         render = _renderer(self._target.format)
@@ -336,11 +302,13 @@ class Shipper:
         _log.warning("auditmw: cannot ship %s: %s%s", place, damage.reason, copy)
 
     def _let_go(self) -> None:
-        self._target.close()
-        if self._lease.is_held():
-            self._report.tell("stopped")
-        self._lease.release()
         self._portion, self._source = None, None
+        try:
+            self._target.close()
+            if self._lease.is_held():
+                self._report.tell("stopped")
+        finally:
+            self._lease.release()
 
 
 def _renderer(chosen: RecordFormat | None) -> Render | None:

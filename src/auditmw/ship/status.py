@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -21,8 +21,10 @@ from auditmw.journal.cursor import SHIP, Cursor, Position, cursors
 from auditmw.journal.frame import MAX_LINE_BYTES
 from auditmw.journal.layout import sort_key
 from auditmw.ship.deadletters import DeadLetters
+from auditmw.ship.lease import is_leased
 
 STATUS = "status.json"
+IDLE_STATES = ("stopped", "fenced", "gone")
 _TAIL_BYTES = 64 * 1024
 
 
@@ -37,12 +39,12 @@ class Lag:
 
 @dataclass(frozen=True)
 class Status:
-    """One target's. `state`: shipping, idle, retrying, unusable, standby, fenced, stopped.
+    """One target's. `state`: shipping, idle, retrying, unusable, standby; stopped, fenced, gone (its process died).
 
     `counts`: events by what came of them, for as long as there is the cursor: `shipped`, `dead` letters, `rejected` by
-    the target without saying which, `left_out` for lack of a record in the format, `damaged` stretches, `missing` lines;
-    and `retries` of this process. `updated`: when the shipper last said something (RFC 3339, UTC). `unreadable`: the
-    files that cannot be read, and whose writers wait.
+    the target without saying which, `left_out` for lack of a record in the format, `damaged` stretches, `missing`
+    lines; and `retries` of this process. `updated`: when the shipper last said something (RFC 3339, UTC).
+    `unreadable`: the files that cannot be read, and whose writers wait.
     """
 
     name: str
@@ -79,11 +81,11 @@ def statuses(directory: str | os.PathLike[str], now: datetime | None = None) -> 
     for name, cursor in cursors(directory).items():
         folder = directory / SHIP / name
         told = _told(folder)
-        waits = lag(directory, cursor, now)
+        status = Status(**{"state": "stopped", "target": "", **told, "name": name})
+        if status.state not in IDLE_STATES and not _runs(status.pid, folder):
+            status = replace(status, state="gone")
         dead = len(DeadLetters(folder, ""))
-        found.append(
-            Status(**{"state": "stopped", "target": "", **told, "name": name, "lag": waits, "dead_letters": dead})
-        )
+        found.append(replace(status, lag=lag(directory, cursor, now), dead_letters=dead))
     return found
 
 
@@ -94,6 +96,17 @@ def _told(folder: Path) -> dict[str, Any]:
         return {**told, "unreadable": tuple(told.get("unreadable", ()))}
     except (OSError, ValueError, AttributeError):
         return {}
+
+
+def _runs(pid: int, folder: Path) -> bool:
+    """Whether a shipper runs; one in another container has a number that says nothing here, but holds the lock."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return is_leased(folder)
+    except OSError:
+        return True
+    return pid > 0
 
 
 def lag(directory: Path, cursor: Cursor | None, now: datetime | None = None) -> Lag:
@@ -176,8 +189,7 @@ def _value(status: Status, metric: str) -> float:
     if metric.startswith("lag_"):
         value: float = getattr(status.lag, metric.removeprefix("lag_"))
         return value
-    value = getattr(status, metric)
-    return value
+    return float(getattr(status, metric))
 
 
 def _label(text: str) -> str:

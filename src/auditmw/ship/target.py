@@ -1,7 +1,7 @@
 """What a target of shipping is: it takes batches, and says what came of them.
 
 1. Constructing a target does no I/O. `send` connects when it has to, and again after a failure.
-2. `send` returns when the target has the events durably, by its own word, and raises otherwise. It ends in bounded time.
+2. `send` returns when the target has the events durably, by its own word, and raises otherwise; in bounded time.
 3. A batch may come again, whole or in parts, when an answer was lost: the same events with the same ids. Whatever the
    target offers against doubles (`Entry.id`, `Batch.token`) is to be used.
 4. The events of one writer are to be kept in the order in which they come.
@@ -70,8 +70,8 @@ class FencedError(ShipError):
 class Accepted:
     """What the target has durably.
 
-    `events`: how many of the batch it has, also those that it had already. `refused`: the entries that it will never take, by
-    position, and why: they become dead letters. `rejected`: how many it dropped without saying which
+    `events`: how many of the batch it has, also those that it had already. `refused`: the entries that it will never
+    take, by position, and why: they become dead letters. `rejected`: how many it dropped without saying which
     (`partial_success` of OTLP): counted, told with `note`, and not sent again.
     """
 

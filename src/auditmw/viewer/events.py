@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from orjson import Fragment
-
 from auditmw.query import EVERYTHING, context, event, page, timeline
+from auditmw.query.answers import event_json
 from auditmw.query.page import Order
 from auditmw.query.timeline import Of
 from auditmw.viewer.asking import Ask
@@ -35,7 +34,7 @@ def one_event(ask: Ask) -> Any:
     found = ask.answer(event, ask.parameters.required("id"))
     if found.entry is None:
         return {"event": None, "cursor": None, "partial": found.partial}
-    return {"event": Fragment(found.entry.body), "cursor": found.entry.cursor, "partial": found.partial}
+    return {"event": event_json(found.entry.body), "cursor": found.entry.cursor, "partial": found.partial}
 
 
 def around(ask: Ask) -> Any:

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
-import orjson
 from werkzeug.wrappers import Response
 
 from auditmw.formats.csv import csv_row
 from auditmw.query import Count, Entry, Page, count, pages
-from auditmw.query.answers import COLUMNS, cell
+from auditmw.query.answers import COLUMNS, cell, parse_event
 from auditmw.query.language.fields import find
 from auditmw.query.page import Order
 from auditmw.viewer.asking import Ask
@@ -82,5 +81,5 @@ def _rows(entries: Iterator[Entry], columns: Sequence[str]) -> Iterator[bytes]:
 
 
 def _cells(entry: Entry, fields: Sequence[Any]) -> list[Any]:
-    event = orjson.loads(entry.body)
+    event = parse_event(entry.body)
     return [cell(event, field) for field in fields]

@@ -18,7 +18,8 @@ class Viewer:
     """Somebody who may look at the events: their name, and what they may see of them.
 
     `restriction`: a query that every event matches that there is for this viewer, such as ``data.tenant:acme``; None is
-    all events. `may_export`: whether they may take events away as a file.
+    all events. As text it is read anew for every question, so that times such as ``time:-7d..`` move on. `may_export`:
+    whether they may take events away as a file.
 
     Raises ValueError for an empty name, and for a restriction that is empty or has errors.
     """

@@ -46,7 +46,7 @@ class Engines:
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._inherited: list[Engine] = []  # DuckDB's threads are not in a forked child: it cannot even be closed there
-        pass
+        forks.in_child(self._renew)
 
     def _renew(self) -> None:
         self._lock = threading.Lock()  # the parent's may have been held when it forked
@@ -76,7 +76,7 @@ class Running:
     def __init__(self, at_most: int) -> None:
         self._at_most = at_most
         self._renew()
-        pass
+        forks.in_child(self._renew)
 
     def _renew(self) -> None:
         self._slots = threading.BoundedSemaphore(self._at_most)

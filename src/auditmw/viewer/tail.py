@@ -28,6 +28,7 @@ from auditmw.journal.intents import is_pending, may_be_pending
 from auditmw.journal.layout import journal_files, writer_of
 from auditmw.journal.reader import FileReader, Line
 from auditmw.query import Entry, parse
+from auditmw.query.answers import parse_event
 from auditmw.query.cursor import Key
 from auditmw.viewer.asking import Ask
 from auditmw.viewer.refusals import Refusal, asked
@@ -144,8 +145,8 @@ def _found(
 
 def _event(line: Line) -> dict[str, Any] | None:
     try:
-        event = orjson.loads(line.body)
-    except ValueError:
+        event = parse_event(line.body)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(event, dict) or (may_be_pending(line.body) and is_pending(event)):
         return None

@@ -1,7 +1,7 @@
 // Events in rows: a real table of which only the rows in sight are there, with columns that one arranges.
 import { signal } from "@preact/signals";
 import { Component, type ComponentChildren, type RefObject } from "preact";
-import { useLayoutEffect, useReducer, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { field, valueOf } from "../config";
 import { Icon } from "../shell/Icon";
 import { openMenu, type MenuItem } from "../shell/Menu";
@@ -9,6 +9,7 @@ import { zone } from "../time";
 import type { AuditEvent, Entry } from "../types";
 import { Summary } from "./Summary";
 import { Value } from "./Value";
+import { useVirtualRows } from "./virtualRows";
 
 const media = matchMedia("(max-width: 720px)");
 /** Whether rows are stacked, because the window is narrow. */
@@ -21,7 +22,6 @@ const WIDTHS: Record<string, number> = {
   event: 168, id: 280, trace: 264, session: 200, request: 264, agent: 280, referrer: 240, host: 160, result: 92,
 };
 const FLEXIBLE = 240;
-const OVERSCAN = 6;
 
 export interface EventTableProps {
   label: string;
@@ -242,82 +242,4 @@ function Cell({ event, name, inert }: { event: AuditEvent; name: string; inert: 
   const value = valueOf(event, name);
   if (value === undefined || value === null) return null;
   return <Value field={name} value={value} limit={200} inert={inert} focusable={false} />;
-}
-
-/** Which rows are in sight. `fixed`: their height, or null where it is measured, `guess` until then. */
-function useVirtualRows(
-  entries: readonly Entry[],
-  scroller: RefObject<HTMLDivElement | null>,
-  fixed: number | null,
-  guess: number,
-  shape: string,
-): { first: number; last: number; above: number; below: number; body: RefObject<HTMLTableSectionElement | null> } {
-  const [, render] = useReducer<number, void>((count) => count + 1, 0);
-  const body = useRef<HTMLTableSectionElement>(null);
-  const heights = useRef(new Map<string, number>());
-  const known = useRef("");
-  if (known.current !== shape) {
-    known.current = shape;
-    heights.current.clear();
-  }
-  const heightOf = (at: number): number => fixed ?? heights.current.get(entries[at]!.cursor) ?? guess;
-  const top = scroller.current?.scrollTop ?? 0;
-  const room = scroller.current?.clientHeight || 800;
-  let first = 0;
-  let above = 0;
-  while (first < entries.length && above + heightOf(first) < top) above += heightOf(first++);
-  let last = first;
-  let shown = above;
-  while (last < entries.length && shown < top + room) shown += heightOf(last++);
-  for (let extra = 0; extra < OVERSCAN && first > 0; extra++) above -= heightOf(--first);
-  last = Math.min(entries.length, last + OVERSCAN);
-  let below = 0;
-  for (let at = last; at < entries.length; at++) below += heightOf(at);
-  useLayoutEffect(() => {
-    const element = scroller.current!;
-    let drawn = false;
-    const moved = (): void => {
-      if (drawn) return;
-      drawn = true;
-      requestAnimationFrame(() => {
-        drawn = false;
-        render();
-      });
-    };
-    element.addEventListener("scroll", moved, { passive: true });
-    const resized = new ResizeObserver(moved);
-    resized.observe(element);
-    return () => {
-      element.removeEventListener("scroll", moved);
-      resized.disconnect();
-    };
-  }, []);
-  useLayoutEffect(() => {
-    if (fixed !== null || !body.current) return;
-    let changed = false;
-    for (const row of body.current.querySelectorAll<HTMLElement>("tr[data-index]")) {
-      const cursor = entries[Number(row.dataset["index"])]?.cursor;
-      const height = row.offsetHeight;
-      if (!cursor || heights.current.get(cursor) === height) continue;
-      heights.current.set(cursor, height);
-      changed = true;
-    }
-    if (changed) render();
-  });
-  return { first, last, above, below, body };
-}
-
-/** Bring a row into sight and give it the keyboard. */
-export function focusRow(scroller: HTMLElement | null, index: number, roomy = false, block: "nearest" | "center" = "nearest"): void {
-  if (!scroller) return;
-  const find = (): HTMLElement | null => scroller.querySelector(`tr[data-index="${index}"]`);
-  const shown = find();
-  if (!shown) scroller.scrollTop = index * (roomy ? 36 : 28);
-  requestAnimationFrame(() =>
-    requestAnimationFrame(() => {
-      const row = find();
-      row?.focus({ preventScroll: true });
-      row?.scrollIntoView({ block });
-    }),
-  );
 }

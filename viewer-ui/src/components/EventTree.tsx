@@ -4,7 +4,7 @@ import { nameOfPath } from "../config";
 import { count, counted } from "../numbers";
 import { spanText } from "../time";
 import type { AuditEvent, Json } from "../types";
-import { Text } from "./Text";
+import { Text, visible } from "./Text";
 import { Value } from "./Value";
 
 const FIRST = 60;
@@ -44,7 +44,7 @@ function Member({ name, value, path, hideNothing }: { name: string; value: Json;
     if (Array.isArray(value) && value.length <= 8 && !value.some(isGroup)) {
       return (
         <div class="leaf">
-          <dt title={path.join(".")}>
+          <dt title={visible(path.join("."))}>
             <Text text={name} limit={80} />
           </dt>
           <dd>
@@ -72,7 +72,7 @@ function Member({ name, value, path, hideNothing }: { name: string; value: Json;
   const field = nameOfPath(path);
   return (
     <div class="leaf">
-      <dt title={path.join(".").slice(0, 200)}>
+      <dt title={visible(path.join("."))}>
         <Text text={name} limit={80} />
       </dt>
       <dd>

@@ -10,11 +10,15 @@ const HIDDEN =
 
 const SHORT: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0" };
 
+const code = (character: string): string => `U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}`;
+
+/** The same as plain text, for titles and labels: what cannot be seen is written out, what is long is cut. */
+export const visible = (text: string, limit = 300): string => text.slice(0, limit).replace(HIDDEN, (character) => SHORT[character] ?? `<${code(character)}>`);
+
 function mark(character: string): ComponentChildren {
-  const code = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
   return (
-    <span class="mark" title={`U+${code}`}>
-      {SHORT[character] ?? `U+${code}`}
+    <span class="mark" title={code(character)}>
+      {SHORT[character] ?? code(character)}
     </span>
   );
 }

@@ -8,7 +8,7 @@ import { copy } from "../shell/notice";
 import { closeMenu, openMenu, type MenuItem } from "../shell/Menu";
 import { moment, spanText } from "../time";
 import type { Json } from "../types";
-import { Text } from "./Text";
+import { Text, visible } from "./Text";
 
 /** Pages that are about one value of a field: `?page=user&id=alice`. */
 const PAGES: Record<string, [page: string, told: string]> = {
@@ -33,7 +33,7 @@ export const filteredPages = new Set(["events", "overview", "funnel", "retention
 /** Where a query with this clause leads: this page with the clause added, or the events. */
 export function filtered(added: string): string {
   if (!filteredPages.has(page.value)) return pageHref("events", { q: added });
-  return href({ q: and(query.value, added), after: null, before: null, at: null });
+  return href({ q: and(query.value, added), after: null, before: null });
 }
 
 /** Show what can be done with a value, below `anchor`. */
@@ -58,30 +58,28 @@ export function openValueMenu(anchor: Element, field: string, value: Json): void
       <span class="menu-field">{field}</span> <Text text={text} limit={80} />
     </>
   );
-  openMenu(anchor, `${field}: ${text.slice(0, 80)}`, items, header);
+  openMenu(anchor, visible(`${field}: ${text}`, 100), items, header);
 }
 
 function filters(field: string, text: string): MenuItem[] {
   const kind = fieldInfo(field)?.kind;
   if (kind === "time") {
     const around = (minutes: number): string => new Date(+new Date(text) + minutes * 60_000).toISOString();
-    const range = (changes: { from?: string; to?: string }): string => href({ ...changes, after: null, before: null, at: null });
+    const range = (changes: { from?: string; to?: string }): string => href({ ...changes, after: null, before: null });
     return [
       { label: "From this moment on", icon: "right", href: range({ from: text }) },
       { label: "Until this moment", icon: "left", href: range({ to: text }) },
       { label: "5 minutes around it", icon: "around", href: range({ from: around(-5), to: around(5) }) },
     ];
   }
+  const value = kind === "duration" ? `${text}ns` : text;
   const items: MenuItem[] = [
-    { label: "Filter for this value", icon: "plus", href: filtered(clause(field, text)) },
-    { label: "Filter it out", icon: "minus", href: filtered(clause(field, text, true)) },
+    { label: "Filter for this value", icon: "plus", href: filtered(clause(field, value)) },
+    { label: "Filter it out", icon: "minus", href: filtered(clause(field, value, true)) },
   ];
   if (kind === "duration" || kind === "size" || kind === "number") {
-    const unit = kind === "duration" ? "ns" : "";
-    return [
-      { label: "As much or more", icon: "right", href: filtered(`${field}:>=${text}${unit}`) },
-      { label: "As much or less", icon: "left", href: filtered(`${field}:<=${text}${unit}`) },
-    ];
+    items.push({ label: "As much or more", icon: "right", href: filtered(`${field}:>=${value}`) });
+    items.push({ label: "As much or less", icon: "left", href: filtered(`${field}:<=${value}`) });
   }
   return items;
 }

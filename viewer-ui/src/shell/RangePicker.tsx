@@ -9,7 +9,7 @@ const RECENT = ["15m", "1h", "6h", "24h", "7d", "30d", "90d", "365d"];
 
 /** Change the range, and forget places that were in the old one. */
 export function setRange(start: string, end: string): void {
-  go({ from: start, to: end, after: null, before: null, at: null });
+  go({ from: start, to: end, after: null, before: null });
 }
 
 export function RangePicker() {

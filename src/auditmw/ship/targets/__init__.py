@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import NamedTuple
 
 from auditmw.ship.address import Address, AddressError
 from auditmw.ship.target import Target
 
+Open = Callable[[Address, str | None], Target]
+"""Makes a target from its URL and the name of a format; no I/O yet."""
+
 
 class Kind(NamedTuple):
-    """A target: its module here, the extra that its packages come with ("" for none), and one line that says what."""
+    """A target: loads its module, the extra that its packages come with ("" for none), and one line that says what."""
 
-    module: str
+    load: Callable[[], Open]
     extra: str
     description: str
 
@@ -22,9 +24,35 @@ class MissingExtraError(ImportError):
     """A target's packages are not installed: the message names the extra that brings them."""
 
 
+def _stdout() -> Open:
+    from auditmw.ship.targets.stdout import open_target
+
+    return open_target
+
+
+def _file() -> Open:
+    from auditmw.ship.targets.file import open_target
+
+    return open_target
+
+
+def _nats() -> Open:
+    from auditmw.ship.targets.nats import open_target
+
+    return open_target
+
+
+def _kafka() -> Open:
+    from auditmw.ship.targets.kafka import open_target
+
+    return open_target
+
+
 KINDS = {
-    "stdout": Kind("stdout", "", "one record a line to standard output"),
-    "file": Kind("file", "", "one record a line at the end of a file"),
+    "stdout": Kind(_stdout, "", "one record a line to standard output"),
+    "file": Kind(_file, "", "one record a line at the end of a file"),
+    "nats": Kind(_nats, "nats", "one event a message to a stream of NATS JetStream"),
+    "kafka": Kind(_kafka, "kafka", "one event a message to a topic of Apache Kafka"),
 }
 """The schemes that `--to` takes."""
 
@@ -41,10 +69,7 @@ def target_for(url: str, format: str | None = None) -> Target:
         known = ", ".join(f"{scheme}:" for scheme in KINDS)
         raise AddressError(f"expected one of {known} as the scheme of a target, not {address.scheme!r}")
     try:
-        open_target: Callable[[Address, str | None], Target] = import_module(
-            f"auditmw.ship.targets.{kind.module}"
-        ).open_target
-        return open_target(address, format)
+        open_target = kind.load()
     except ModuleNotFoundError as error:
         if not kind.extra or (error.name or "").startswith("auditmw"):
             raise
@@ -52,3 +77,4 @@ def target_for(url: str, format: str | None = None) -> Target:
             f"{address.scheme}: needs {error.name}, which is not installed: pip install 'auditmw[{kind.extra}]'",
             name=error.name,
         ) from error
+    return open_target(address, format)

@@ -2,8 +2,11 @@
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
 import { config } from "../../config";
-import { go, query } from "../../location";
+import { from, go, href, query, to } from "../../location";
+import { Icon } from "../../shell/Icon";
 import { useKeys } from "../../shell/keys";
+import { copy } from "../../shell/notice";
+import { resolved, zone } from "../../time";
 import { Working } from "./Working";
 import { QueryField } from "./QueryField";
 
@@ -13,13 +16,23 @@ export function Head({ title, children }: { title: string; children?: ComponentC
   return (
     <div class="page-title">
       <h1>{title}</h1>
-      {children}
       <Working />
+      <button type="button" class="button quiet square" aria-label="Copy a link to this page" title="Copy a link; its times are fixed" onClick={() => void copy(frozen(), "Link copied")}>
+        <Icon name="link" />
+      </button>
+      {children}
       <div class="page-filter">
         <QueryField label="Only events that match" quiet value={query.value} placeholder="All events; narrow them with a query" run={(q) => go({ q })} />
       </div>
     </div>
   );
+}
+
+/** The address for others: what counts from now is a moment. */
+function frozen(): string {
+  const fixed = (end: string): string | undefined => resolved(end)?.toISOString();
+  const ends = from.value ? { from: fixed(from.value), to: fixed(to.value || "now") } : { to: fixed(to.value) };
+  return new URL(href({ ...ends, tz: zone.value }), location.href).href;
 }
 
 /** One of a few words. */

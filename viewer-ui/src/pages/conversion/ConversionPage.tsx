@@ -149,7 +149,7 @@ function Periods({ answer, noun }: { answer: Conversion; noun: string }) {
       title: { hour: "Hour", day: "Day", week: "Week of", month: "Month of" }[period.value],
       cell: ({ start, complete }) => (
         <>
-          {shortMoment(start)} {!complete && <small>incomplete</small>}
+          <span class="nowrap">{shortMoment(start)}</span> {!complete && <small>incomplete</small>}
         </>
       ),
       sort: ({ start }) => +new Date(start),

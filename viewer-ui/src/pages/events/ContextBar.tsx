@@ -49,7 +49,7 @@ export function ContextBar({ context }: { context: Context | undefined }) {
           disabled={!query.value}
           onChange={(event_) => go({ filtered: event_.currentTarget.checked }, { replace: true })}
         />{" "}
-        By the query
+        Only matches
       </label>
       <span class="spring" />
       <button type="button" class="button small" onClick={() => go({ around: null, same: null, reach: null, filtered: null })}>

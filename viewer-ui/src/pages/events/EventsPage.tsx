@@ -1,24 +1,25 @@
 // The events: how many over time, by what they have in common, and one by one.
 import { untracked, useComputed, useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { useAnswer } from "../../api";
-import { EventTable, focusRow, narrow } from "../../components/EventTable";
+import { EventTable, narrow } from "../../components/EventTable";
 import { Empty, ErrorNote, PartialNote, Skeleton } from "../../components/State";
 import { columnActions } from "../../components/Value";
+import { focusRow } from "../../components/virtualRows";
 import { config } from "../../config";
 import { from, go, href, query, to } from "../../location";
 import { counted } from "../../numbers";
 import { Icon } from "../../shell/Icon";
-import { useKeys } from "../../shell/keys";
 import { isRelative } from "../../time";
-import type { Context, Entry, Histogram } from "../../types";
+import type { Context, Histogram } from "../../types";
 import { ContextBar } from "./ContextBar";
 import { Details } from "./Details";
 import { Facets } from "./Facets";
 import { LiveBar, LiveNote } from "./Live";
 import { QueryBar } from "./QueryBar";
 import { Rows } from "./rows";
-import { addFacet, after, around, before, by, columns, density, drawer, filteredContext, live, moveColumn, order, reach, same, scope, selected, toggleColumn, wrap } from "./state";
+import { useSelection, useTable } from "./selection";
+import { addFacet, after, around, before, by, columns, drawer, filteredContext, live, order, reach, same, scope, selected, toggleColumn } from "./state";
 import { Tail } from "./tail";
 import { Timeline } from "./Timeline";
 import { Pager, Toolbar } from "./Toolbar";
@@ -99,66 +100,6 @@ function FacetColumn({ tick }: { tick: number }) {
   );
 }
 
-/** Which row has the keyboard, and what is shown of it. */
-function useSelection(entries: readonly Entry[], more?: () => Promise<boolean>) {
-  const scroller = useRef<HTMLDivElement>(null);
-  const current = useSignal(0);
-  const roomy = density.value === "roomy";
-  const id = selected.value;
-  const at = id ? entries.findIndex(({ event }) => event["id"] === id) : -1;
-  const open = (index: number, replace = true): void => {
-    const entry = entries[index];
-    if (entry) go({ sel: String(entry.event["id"]) }, { replace });
-  };
-  const step = async (by: number): Promise<void> => {
-    const place = at >= 0 ? at : current.value;
-    const next = place + (at < 0 && document.activeElement?.closest("tr") === null ? 0 : by);
-    if (next >= entries.length) await more?.();
-    if (next < 0) return;
-    current.value = Math.min(next, Math.max(0, entries.length - 1));
-    if (id) open(next);
-    focusRow(scroller.current, current.value, roomy);
-  };
-  const select = (entry: Entry, index: number): void => {
-    current.value = index;
-    go({ sel: entry.event["id"] === id ? null : String(entry.event["id"]) }, { replace: Boolean(id) });
-  };
-  const shown = (): Entry | undefined => entries[at >= 0 ? at : current.value];
-  useKeys([
-    { key: "j", told: "Next event", run: () => void step(1) },
-    { key: "k", told: "Previous event", run: () => void step(-1) },
-    { key: "Enter", told: "Show the event in detail", run: () => shown() && open(current.value, false) },
-    { key: "c", told: "What happened around the event", run: () => shown() && go({ around: String(shown()!.event["id"]), sel: null, live: null }) },
-    {
-      key: "Escape",
-      told: "Close what is open",
-      run: () => {
-        if (drawer.value) drawer.value = false;
-        else if (selected.value) {
-          go({ sel: null });
-          focusRow(scroller.current, current.value, roomy);
-        } else if (around.value) go({ around: null, same: null, reach: null, filtered: null });
-      },
-    },
-  ]);
-  const canStep = (by: 1 | -1): boolean => at >= 0 && at + by >= 0 && at + by < entries.length;
-  return { scroller, current, at, step, select, canStep, entry: entries[at] };
-}
-
-function useTable(selection: ReturnType<typeof useSelection>) {
-  return {
-    columns: columns.value,
-    selected: selected.value,
-    wrap: wrap.value,
-    roomy: density.value === "roomy",
-    scroller: selection.scroller,
-    current: selection.current.value,
-    onCurrent: (index: number) => (selection.current.value = index),
-    onSelect: selection.select,
-    arrange: { move: moveColumn, remove: toggleColumn },
-  };
-}
-
 function List({ rows, tail, arrived }: { rows: Rows; tail: Tail; arrived: number }) {
   const entries = rows.entries.value;
   const selection = useSelection(entries, () => rows.more());
@@ -189,7 +130,7 @@ function List({ rows, tail, arrived }: { rows: Rows; tail: Tail; arrived: number
       <ErrorNote error={rows.error.value ?? undefined} retry={retry} what="Events" />
       <PartialNote partial={rows.partial.value} retry={retry} what="Events" />
       {entries.length > 0 ? (
-        <div class={`events-frame ${rows.busy.value === "first" ? "stale" : ""}`}>
+        <div class={`events-frame ${rows.busy.value === "first" ? "stale" : ""}`} onPointerDown={() => isLive && (tail.held.value = true)}>
           <EventTable
             {...table}
             label="Events; scrolls"

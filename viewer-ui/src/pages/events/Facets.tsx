@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { useAnswer, type Asked } from "../../api";
 import { ErrorNote, incomplete, partialText, Skeleton } from "../../components/State";
-import { Text } from "../../components/Text";
+import { Text, visible } from "../../components/Text";
 import { display, toneOf } from "../../components/Value";
 import { config, field as fieldInfo, namesOf } from "../../config";
 import { go, query } from "../../location";
@@ -36,6 +36,12 @@ export function Facets({ tick }: { tick: number }) {
       <AddFacet add={(name) => pinned([...facetFields.value.filter((known) => known !== name), name])} />
     </div>
   );
+}
+
+/** The values as a query has them: spans of time have their unit. */
+function asWritten(name: string, facet: Facet): Facet {
+  if (fieldInfo(name)?.kind !== "duration") return facet;
+  return { ...facet, values: facet.values.map(({ value, events }) => ({ value: value && `${value}ns`, events })) };
 }
 
 interface FacetProps {
@@ -105,7 +111,8 @@ function Found({ name, search }: { name: string; search: string }) {
 }
 
 function Values(props: { name: string; facet: Facet; all: boolean; more?: () => void; retry: () => void }) {
-  const { name, facet } = props;
+  const { name } = props;
+  const facet = asWritten(name, props.facet);
   const names = namesOf(name);
   const state = chosen(query.value, names);
   // What was chosen stays in sight, also where nothing has it.
@@ -125,7 +132,7 @@ function Values(props: { name: string; facet: Facet; all: boolean; more?: () => 
           const off = value !== null && state.excluded.includes(value);
           return (
             <li key={value} class={off ? "excluded" : ""}>
-              <label title={value ?? "without this field"}>
+              <label title={visible(value ?? "without this field")}>
                 <input type="checkbox" checked={on} onChange={(event) => toggle(value, event.currentTarget.checked)} />
                 <span class={`facet-value ${value === null ? "muted" : toned(name, value)}`}>
                   {value === null ? "none" : <Text text={shownValue(name, value)} limit={60} />}
@@ -140,7 +147,7 @@ function Values(props: { name: string; facet: Facet; all: boolean; more?: () => 
               <button
                 type="button"
                 class="facet-out"
-                aria-label={`Filter out ${value ?? "events without it"}`}
+                aria-label={`Filter out ${visible(value ?? "events without it", 80)}`}
                 title="Filter out"
                 onClick={() => ask({ q: and(query.value, value === null ? `${name}:*` : `-${name}:${quoted(value)}`) })}
               >
@@ -171,7 +178,7 @@ function Values(props: { name: string; facet: Facet; all: boolean; more?: () => 
   );
 }
 
-const shownValue = (name: string, value: string): string => (fieldInfo(name)?.kind === "duration" ? display(name, Number(value)) : value);
+const shownValue = (name: string, value: string): string => (fieldInfo(name)?.kind === "duration" ? display(name, parseInt(value)) : value);
 const toned = (name: string, value: string): string => toneOf(name, fieldInfo(name)?.kind === "status" ? Number(value) : value);
 
 function AddFacet({ add }: { add: (name: string) => void }) {

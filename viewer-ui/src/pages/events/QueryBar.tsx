@@ -97,6 +97,7 @@ export function QueryBar() {
             <Icon name="close" />
           </button>
         )}
+        {!draft && !narrow.value && <kbd title="Press / to edit the query">/</kbd>}
         <RunButton changed={draft.trim() !== query.value} />
         {complete && items.length > 0 && <Completions completion={complete} active={active} accept={(at) => accept(complete, at)} />}
       </div>

@@ -3,6 +3,7 @@ import { useMemo } from "preact/hooks";
 import type { Asked } from "../../api";
 import { Chart } from "../../components/Chart";
 import { ErrorNote, PartialNote, incomplete } from "../../components/State";
+import { namesOf } from "../../config";
 import { go, query } from "../../location";
 import { count, counted } from "../../numbers";
 import { choose, chosen, clause } from "../../querytext";
@@ -87,7 +88,8 @@ const WIDTHS: Record<string, string> = {
 /** The classes, each with its count: a click asks for it, another one for all again. */
 function Legend({ names, totals }: { names: readonly string[]; totals: readonly number[] }) {
   const { value: text } = query;
-  const state = chosen(text, [by.value]);
+  const fields = namesOf(by.value);
+  const state = chosen(text, fields);
   return (
     <div class="legend" role="group" aria-label={`Filter by ${by.value}`}>
       {names.map((name, at) => {
@@ -101,7 +103,7 @@ function Legend({ names, totals }: { names: readonly string[]; totals: readonly 
             type="button"
             aria-pressed={pressed}
             title={pressed ? `Take ${name} out of the query` : `Filter for ${none ? clause(by.value, null) : `${by.value}:${name}`}`}
-            onClick={() => ask({ q: choose(text, [by.value], next) })}
+            onClick={() => ask({ q: choose(text, fields, next) })}
           >
             <i class="swatch" style={{ background: `var(--${by.value}-${name})` }} />
             {none ? `no ${by.value}` : name}

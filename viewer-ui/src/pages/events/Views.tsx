@@ -1,7 +1,7 @@
 // Saved views: a query, its range and columns by a name; some that come with the viewer, and everybody's own.
 import { useState } from "preact/hooks";
 import { ApiError, send } from "../../api";
-import { Text } from "../../components/Text";
+import { Text, visible } from "../../components/Text";
 import { config, loadConfig } from "../../config";
 import { from, href, query, to } from "../../location";
 import { Dialog } from "../../shell/Dialog";
@@ -47,7 +47,7 @@ function ViewList({ close, save, current }: { close: () => void; save: () => voi
         <ul>
           {list.map((view) => (
             <li key={view.name}>
-              <a href={href(viewChanges(view))} aria-current={view === current ? "true" : undefined} title={view.q || "every event"} onClick={() => setTimeout(close)}>
+              <a href={href(viewChanges(view))} aria-current={view === current ? "true" : undefined} title={visible(view.q || "every event")} onClick={() => setTimeout(close)}>
                 <Text text={view.name} limit={60} />
                 <span class="muted">{view.from || view.to ? rangeName(view.from ?? "", view.to ?? "") : ""}</span>
               </a>

@@ -1,5 +1,6 @@
 // What the events page keeps in the address beside the question and its range.
 import { batch, computed, effect, signal } from "@preact/signals";
+import { narrow } from "../../components/EventTable";
 import { config } from "../../config";
 import { choice, flag, from, go, href, list, page, query, text, to, type Changes } from "../../location";
 import { moment, resolved, zone } from "../../time";
@@ -49,7 +50,7 @@ export function toggleColumn(name: string): void {
 export function addFacet(name: string): void {
   const names = [...facetFields.value.filter((known) => known !== name), name];
   go({ facet: names }, { replace: true });
-  drawer.value = true;
+  drawer.value = narrow.value;
 }
 
 export function moveColumn(name: string, place: number): void {

@@ -51,6 +51,10 @@ function Builder() {
     rest.splice(to, 0, all[from]!);
     return rest;
   };
+  const added = (): void => {
+    go({ step: [...all, ""] });
+    requestAnimationFrame(() => document.querySelector<HTMLElement>(".builder li:last-child input")?.focus());
+  };
   return (
     <section class="card builder" aria-label="Steps">
       <ol>
@@ -77,7 +81,7 @@ function Builder() {
         ))}
       </ol>
       <div class="tools">
-        <button type="button" class="button" disabled={all.length >= MOST_STEPS} onClick={() => go({ step: [...all, ""] })}>
+        <button type="button" class="button" disabled={all.length >= MOST_STEPS} onClick={added}>
           <Icon name="plus" /> Add a step
         </button>
         <Select label="Of" name="unit" value={unit.value} options={UNITS} />

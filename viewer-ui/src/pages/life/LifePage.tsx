@@ -1,5 +1,6 @@
 // All that one user, session or client did, in sessions, with the pauses between them.
 import type { ComponentChildren } from "preact";
+import { computed } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { useAnswer } from "../../api";
 import { Chart } from "../../components/Chart";
@@ -20,7 +21,9 @@ import { useLife, type Life, type Timeline } from "./useLife";
 import { PAUSE_SECONDS, visits, type Visit } from "./visits";
 
 const id = text("id");
-const at = text("at");
+const wanted = text("at");
+/** The day to go to; what is no day is none. */
+const at = computed(() => (fromWall(wanted.value) ? wanted.value : ""));
 const only = text("only");
 const stitched = flag("stitched");
 const orders = { newest: choice("order", ["newest", "oldest"]), oldest: choice("order", ["oldest", "newest"]) };
@@ -170,7 +173,7 @@ function Tools({ kind, order }: { kind: LifeKind; order: "newest" | "oldest" }) 
         </label>
       )}
       {kind.of === "user" && <Check label="With what was done before logging in" name="stitched" value={stitched.value} />}
-      <QueryField label="Only events that match" quiet value={only.value} placeholder="only status:>=400" run={(q) => go({ only: q })} />
+      <QueryField label="Only events that match" quiet value={only.value} placeholder="Filter, such as status:>=400" run={(q) => go({ only: q })} />
     </div>
   );
 }
@@ -270,6 +273,7 @@ function Frequent({ kind }: { kind: LifeKind }) {
     <>
       {asked.data.answer.map(({ field, values, distinct, partial }) => {
         const known = values.filter(({ value }) => value !== null);
+        if (!known.length && field !== "user") return null;
         return (
           <section key={field} class="card">
             <h2>
@@ -298,4 +302,4 @@ function Frequent({ kind }: { kind: LifeKind }) {
   );
 }
 
-const TITLES: Record<string, string> = { user: "Users", session: "Sessions", ip: "Clients", agent: "User agents", event: "Events", status: "Status", service: "Services", path: "Paths" };
+const TITLES: Record<string, string> = { name: "Name", user: "Users", session: "Sessions", ip: "Clients", agent: "User agents", event: "Events", status: "Status", service: "Services", path: "Paths" };

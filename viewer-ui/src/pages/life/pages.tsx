@@ -2,7 +2,7 @@
 import { LifePage } from "./LifePage";
 
 export const UserPage = () => (
-  <LifePage kind={{ of: "user", field: "user", title: "User", order: "newest", facets: ["event", "path", "ip", "agent"] }} />
+  <LifePage kind={{ of: "user", field: "user", title: "User", order: "newest", facets: ["name", "event", "path", "ip", "agent", "service"] }} />
 );
 export const SessionPage = () => (
   <LifePage kind={{ of: "session", field: "session", title: "Session", order: "oldest", facets: ["user", "ip", "agent", "event"] }} />

@@ -73,7 +73,7 @@ export function useLife(of: string, params: Params, order: Order, range: Params)
         const found = entriesOf(answer, order);
         grown.entries = end === "after" ? [...grown.entries, ...found] : [...found, ...grown.entries];
         grown.cursors[end] = end === "after" ? answer.next : found.length ? answer.previous : null;
-        grown.partial = answer.partial;
+        grown.partial = answer.partial ?? grown.partial;
       })
       .catch((error: unknown) => (grown.error = error instanceof ApiError ? error : new ApiError(String(error), 0)))
       .finally(() => {

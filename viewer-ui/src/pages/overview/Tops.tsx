@@ -10,7 +10,7 @@ import type { Lists, Summary } from "./types";
 const LISTS: readonly [list: Lists, title: string, of: string, cell: (value: string) => ComponentChildren][] = [
   ["pages", "Pages", "Page", (value) => <PageName name={value} />],
   ["referrers", "Referrers", "Site", (value) => (/^[\w.-]+$/.test(value) ? <a href={filtered(`referrer:*//${value}*`)}>{value}</a> : <Text text={value} limit={80} />)],
-  ["agents", "User agents", "User agent", (value) => <Value field="agent" value={value} limit={160} />],
+  ["not_found", "Not found (404)", "Path", (value) => <Value field="path" value={value} limit={120} />],
   [
     "ips",
     "Clients",
@@ -21,7 +21,7 @@ const LISTS: readonly [list: Lists, title: string, of: string, cell: (value: str
       </a>
     ),
   ],
-  ["not_found", "Not found (404)", "Path", (value) => <Value field="path" value={value} limit={120} />],
+  ["agents", "User agents", "User agent", (value) => <Value field="agent" value={value} limit={160} />],
 ];
 
 export function Tops({ now }: { now: Summary }) {
@@ -51,7 +51,7 @@ export function Tops({ now }: { now: Summary }) {
                   {shares.map(({ value, people, bots }) => (
                     <tr key={value}>
                       <td>
-                        <div class="clamp">{cell(value)}</div>
+                        {cell(value)}
                         <span class="meter">
                           <i style={{ width: `${(people / most) * 100}%` }} />
                           <i class="bots" style={{ width: `${(bots / most) * 100}%` }} />

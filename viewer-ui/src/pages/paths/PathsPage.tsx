@@ -1,5 +1,5 @@
 // Paths: where they went next from an anchor, or where they came from, step by step.
-import { useSignal, type Signal } from "@preact/signals";
+import { computed } from "@preact/signals";
 import { useAnswer } from "../../api";
 import { Empty } from "../../components/State";
 import { choice, flag, from, go, href, query, text, to } from "../../location";
@@ -31,6 +31,20 @@ const way = choice("backward", ["0", "1"]);
 const repeats = flag("repeats");
 const depth = choice("steps", ["3", "2", "4", "5", "6", "8", "10"]);
 const top = choice("top", ["8", "5", "15", "30"]);
+
+interface Spot {
+  step: number;
+  place: Place;
+}
+
+/** A place of a step as the address has it, such as "2 page /signup". */
+const written = ({ step, place }: Spot): string => `${step} ${place.kind} ${place.page ?? ""}`;
+
+const chosen = text("place");
+const picked = computed<Spot | null>(() => {
+  const [, step, kind, page] = /^(\d+) (page|rest|end|start) (.*)$/s.exec(chosen.value) ?? [];
+  return kind ? { step: Number(step), place: { kind: kind as Place["kind"], page: kind === "page" ? page! : null } } : null;
+});
 
 const same = (a: Place | null, b: Place | null): boolean => a?.kind === b?.kind && a?.page === b?.page;
 
@@ -82,14 +96,11 @@ export function PathsPage() {
 
 const words = <T extends string>(...all: T[]): Record<T, string> => Object.fromEntries(all.map((word) => [word, word] as const)) as unknown as Record<T, string>;
 
-type Picked = Signal<{ step: number; place: Place } | null>;
-
 function Columns({ answer, backward }: { answer: Paths; backward: boolean }) {
-  const picked: Picked = useSignal(null);
   const noun = NOUNS[unit.value];
   if (!answer.units) return <Empty title={`No ${noun} has an event that matches the anchor`} />;
   return (
-    <section class="card" aria-label="Steps">
+    <section class="card" aria-label="Ways">
       <p class="funnel-total">
         <strong>{count(answer.units)}</strong> {answer.units === 1 ? noun : `${noun}s`} {backward ? "came to" : "went on from"} the anchor
       </p>
@@ -100,7 +111,7 @@ function Columns({ answer, backward }: { answer: Paths; backward: boolean }) {
             {places.length ? (
               <ul>
                 {places.map(({ place, units, share }) => (
-                  <Spot key={place.kind + place.page} place={place} units={units} share={share} part={partOf(answer, picked.value, at + 1, place)} step={at + 1} picked={picked} />
+                  <PlaceRow key={place.kind + place.page} place={place} units={units} share={share} part={partOf(answer, at + 1, place)} step={at + 1} />
                 ))}
               </ul>
             ) : (
@@ -118,35 +129,36 @@ function Columns({ answer, backward }: { answer: Paths; backward: boolean }) {
 }
 
 /** How many of those at a place are, in the step before or after, at the picked one; null where nothing is known. */
-function partOf({ links }: Paths, picked: Picked["value"], step: number, place: Place): number | null {
-  if (!picked) return null;
-  if (picked.step === step) return same(picked.place, place) ? -1 : null;
-  if (Math.abs(picked.step - step) !== 1) return null;
-  const [later, source, target] = picked.step < step ? [step, picked.place, place] : [picked.step, place, picked.place];
+function partOf({ links }: Paths, step: number, place: Place): number | null {
+  const { value: from } = picked;
+  if (!from) return null;
+  if (from.step === step) return same(from.place, place) ? -1 : null;
+  if (Math.abs(from.step - step) !== 1) return null;
+  const [later, source, target] = from.step < step ? [step, from.place, place] : [from.step, place, from.place];
   return links.find((link) => link.step === later && same(link.source, source) && same(link.target, target))?.units ?? 0;
 }
 
 const NAMES = { rest: "all other pages", end: "the end", start: "the beginning", page: "" };
 
-function Spot(props: { place: Place; units: number; share: number; part: number | null; step: number; picked: Picked }) {
-  const { place, units, share, part, step, picked } = props;
-  const chosen = part === -1;
+function PlaceRow(props: { place: Place; units: number; share: number; part: number | null; step: number }) {
+  const { place, units, share, part, step } = props;
+  const here = part === -1;
   const known = place.kind === "page";
   return (
-    <li class={`${chosen ? "picked" : ""} ${known ? "" : "other"}`}>
+    <li class={`${here ? "picked" : ""} ${known ? "" : "other"}`}>
       <span class="path-name">{known ? <PageName name={place.page!} /> : NAMES[place.kind]}</span>
       <button
         type="button"
         class="drill"
-        aria-pressed={chosen}
+        aria-pressed={here}
         aria-label={`${count(units)}, ${percent(share)}${part !== null && part >= 0 ? `, ${count(part)} of them by way of what is chosen` : ""}`}
-        onClick={() => (picked.value = chosen ? null : { step, place })}
+        onClick={() => go({ place: here ? null : written({ step, place }) }, { replace: true })}
       >
         {part !== null && part >= 0 && <b>{count(part)} of </b>}
         {count(units)} <small>{percent(Number(share.toFixed(3)))}</small>
       </button>
       <span class="meter">
-        <i class={part === null || chosen ? "" : "bots"} style={{ width: `${share * 100}%` }} />
+        <i class={part === null || here ? "" : "bots"} style={{ width: `${share * 100}%` }} />
         {part !== null && part > 0 && <i class="over" style={{ width: `${((share * part) / units) * 100}%` }} />}
       </span>
     </li>

@@ -1,0 +1,266 @@
+"""`auditmw ship`: the events of a directory into other systems, each at least once."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
+from auditmw.cli.tables import Table
+from auditmw.formats.line import FormatError
+from auditmw.formats.records import RECORD_FORMATS
+from auditmw.journal.cursor import CursorError
+from auditmw.reading import what_is_wrong_with
+from auditmw.ship.address import Address, AddressError
+from auditmw.ship.shipper import MOST_DEAD_IN_A_ROW, Shipper
+from auditmw.ship.status import IDLE_STATES, Status, prometheus, statuses
+from auditmw.ship.target import ShipError
+from auditmw.ship.targets import KINDS, target_for
+
+_COLUMNS = ("name", "state", "left", "seconds behind", "events/s", "shipped", "dead letters")
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@click.command(
+    cls=ExampleCommand,
+    short_help="Send the events to other systems, as they come.",
+    examples="""
+    auditmw ship /var/lib/shop/audit --to postgresql://shop@db.example/audit
+    auditmw ship /var/lib/shop/audit --to nats://n1.example,n2.example/audit --to file:///srv/audit.ndjson
+    auditmw ship /var/lib/shop/audit --to stdout: --format ecs --once > /tmp/events.ecs.ndjson
+    auditmw ship /var/lib/shop/audit --status
+    auditmw ship /var/lib/shop/audit --metrics > /var/lib/node_exporter/textfile/auditmw.prom
+    auditmw ship /var/lib/shop/audit --to postgresql://shop@db.example/audit --replay
+    """,
+)
+@click.argument("directory", type=click.Path(path_type=Path, readable=False))
+@click.option(
+    "--to",
+    "urls",
+    multiple=True,
+    metavar="URL",
+    envvar="AUDITMW_SHIP_TO",
+    help=f"Where to; may be given several times: {', '.join(f'{scheme}:' for scheme in KINDS)}. Or in AUDITMW_SHIP_TO, "
+    "which ps does not show.",
+)
+@click.option("--once", is_flag=True, help="Send what is there now, and end; 3 when a target does not take it.")
+@click.option("--status", is_flag=True, help="Show how far each target is, how fast it goes, and what went wrong.")
+@click.option("--metrics", is_flag=True, help="Print the same for Prometheus.")
+@click.option("--replay", is_flag=True, help="Send the dead letters again; those rejected once more stay.")
+@click.option(
+    "--format", "record_format", metavar="NAME", help=f"What events are sent as: {', '.join(RECORD_FORMATS)}."
+)
+@click.option(
+    "--name", help="What DIRECTORY/ship/NAME is called; by default after the URL, so that another URL starts anew."
+)
+@click.option("--take-over", is_flag=True, help="Lead in the place of a shipper that hangs; it stops when it wakes up.")
+@click.option(
+    "--max-dead",
+    type=click.IntRange(1),
+    default=MOST_DEAD_IN_A_ROW,
+    show_default=True,
+    help="After so many dead letters in a row, take the target for what is wrong, and wait.",
+)
+@output_options
+def ship(
+    directory: Path,
+    urls: tuple[str, ...],
+    once: bool,
+    status: bool,
+    metrics: bool,
+    replay: bool,
+    record_format: str | None,
+    name: str | None,
+    take_over: bool,
+    max_dead: int,
+    **output: Any,
+) -> None:
+    """Send every event of the audit directory DIRECTORY to one or more targets, at least once and in order.
+
+    It goes on until it is stopped, and where it stopped when it is started again. A target that is down is tried again
+    and again, up to once a minute; meanwhile the journal keeps the events. Of several shippers for one target one
+    works, and the others take over when it is gone. An event that a target rejects for what it is goes to
+    DIRECTORY/ship/NAME/dead.jsonl.
+
+    --status ends with 1 when a shipper is not running or fails, or there are dead letters.
+    """
+    if sum((once, status, metrics, replay)) > 1:
+        raise click.UsageError("give one of --once, --status, --metrics and --replay")
+    shown = Output(**output)
+    wrong = what_is_wrong_with(directory)
+    if wrong:
+        raise Unreadable(f"cannot ship: {wrong}")
+    if metrics:
+        click.echo(prometheus(statuses(directory)), nl=False)
+        return
+    if status:
+        _show(shown, statuses(directory))
+        return
+    shippers = _shippers(directory, urls, record_format, name, max_dead)
+    with _logging(shown):
+        if replay:
+            worst = _each(shown, shippers, lambda shipper, to: _replay(shown, shipper, to))
+        elif once:
+            worst = _each(shown, shippers, lambda shipper, to: _once(shown, shipper, to, take_over))
+        else:
+            worst = _run(shown, shippers, take_over)
+    click.get_current_context().exit(worst)
+
+
+def _shippers(
+    directory: Path, urls: Sequence[str], record_format: str | None, name: str | None, max_dead: int
+) -> list[tuple[Shipper, str]]:
+    """Return the shippers, and where each goes."""
+    if not urls:
+        raise click.UsageError(f"say --to where: {', '.join(f'{scheme}:' for scheme in KINDS)}")
+    if name is not None and (len(urls) > 1 or not name or name.startswith(".") or "/" in name):
+        raise click.UsageError(f"--name is the name of a folder, for one --to, not {name!r} for {len(urls)}")
+    made = {}
+    for url in urls:
+        try:
+            address = Address(url)
+            target = target_for(url, record_format)
+        except (AddressError, FormatError, ImportError) as error:
+            raise click.UsageError(str(error)) from None
+        folder = name or address.name
+        if folder in made:
+            raise click.UsageError(f"{address.shown} is there twice")
+        shipper = Shipper(directory, target, name=folder, shown=address.shown, most_dead_in_a_row=max_dead)
+        made[folder] = shipper, address.shown
+    return list(made.values())
+
+
+def _each(shown: Output, shippers: list[tuple[Shipper, str]], work: Callable[[Shipper, str], bool]) -> int:
+    """Do the work for one target after the other; one that fails does not keep the others from it."""
+    failed = False
+    found = False
+    for shipper, to in shippers:
+        try:
+            found |= not work(shipper, to)
+        except (ShipError, CursorError, OSError) as error:
+            failed = True
+            shown.problem(f"{to}: {error}", "red")
+    return Unreadable.exit_code if failed else EXIT_FOUND if found else EXIT_OK
+
+
+def _once(shown: Output, shipper: Shipper, to: str, take_over: bool) -> bool:
+    if shipper.run_once(take_over=take_over):
+        return True
+    shown.problem(f"{to}: another shipper is at it; nothing was done here.")
+    return False
+
+
+def _replay(shown: Output, shipper: Shipper, to: str) -> bool:
+    sent, again = shipper.replay()
+    shown.note(f"{to}: {sent} dead letters were sent, {again} were rejected again.")
+    return not again
+
+
+def _run(shown: Output, shippers: list[tuple[Shipper, str]], take_over: bool) -> int:
+    """Ship in one thread per target, until a signal comes or all of them ended."""
+    failures: list[str] = []
+    ended = threading.Semaphore(0)
+
+    def work(shipper: Shipper, to: str) -> None:
+        try:
+            shipper.run(take_over=take_over)
+        except (ShipError, CursorError, OSError) as error:
+            failures.append(to)
+            shown.problem(f"{to}: {error}", "red")
+        finally:
+            ended.release()
+
+    def stop() -> None:
+        for shipper, _ in shippers:
+            shipper.stop()
+
+    with _signals(stop):
+        threads = [threading.Thread(target=work, args=each, name=f"ship {each[1]}") for each in shippers]
+        for thread in threads:
+            thread.start()
+        shown.note(f"Shipping to {', '.join(to for _, to in shippers)}; Ctrl-C ends it.")
+        for _ in threads:
+            while not ended.acquire(timeout=1.0):  # so that the signal's handler gets its turn
+                pass
+    return Unreadable.exit_code if failures else EXIT_OK
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Have SIGTERM and SIGINT call `stop`."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop()
+
+    old = [(number, signal.signal(number, handle)) for number in _SIGNALS]
+    try:
+        yield
+    finally:
+        for number, handler in old:
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _logging(shown: Output) -> Iterator[None]:
+    """Show on stderr what shippers log."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            shown.problem(self.format(record).removeprefix("auditmw: "))
+
+    logger, handler = logging.getLogger("auditmw.ship"), Handler()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _show(shown: Output, found: Sequence[Status]) -> None:
+    rows = [
+        (
+            status.name,
+            status.state,
+            status.lag.events,
+            round(status.lag.seconds, 1),
+            status.events_per_second,
+            status.counts.get("shipped", 0),
+            status.dead_letters,
+        )
+        for status in found
+    ]
+    shown.answer(found, Table("Shipping", _COLUMNS, rows))
+    wrong = [problem for status in found for problem in _problems(status)]
+    for problem in wrong:
+        shown.problem(problem)
+    if not found:
+        shown.note("Nothing is shipped from here; --to URL begins.")
+    shown.close()
+    click.get_current_context().exit(EXIT_FOUND if wrong else EXIT_OK)
+
+
+def _problems(status: Status) -> Iterator[str]:
+    if status.state in IDLE_STATES and status.lag.events:
+        yield f"{status.name}: {status.lag.events:,} events wait, and no shipper runs ({status.state})."
+    if status.state in ("retrying", "unusable") and status.last_error:
+        yield f"{status.name}: {status.state}, {status.last_error_at}: {status.last_error}"
+    for kind, what in (
+        ("rejected", "events were dropped by the target, which does not say which ones"),
+        ("missing", "numbers of the journal are nowhere"),
+        ("damaged", "damaged places are in quarantine"),
+        ("left_out", "events have no record in the format, and were left out"),
+    ):
+        if status.counts.get(kind):
+            yield f"{status.name}: {status.counts[kind]:,} {what}."
+    if status.dead_letters:
+        yield f"{status.name}: {status.dead_letters:,} dead letters; --replay sends them again."
+    for file in status.unreadable:
+        yield f"{status.name}: cannot read {file}; what its writer wrote waits."

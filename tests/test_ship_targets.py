@@ -1,0 +1,101 @@
+"""The conformance suite over the targets that need no server, and the way from a URL to a target."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from auditmw.ship.address import Address, AddressError
+from auditmw.ship.target import Target
+from auditmw.ship.targets import target_for
+from ship_conformance import Place, ShipConformance
+from ship_places import KeepingPlace, MemoryPlace
+
+
+class TestMemory(ShipConformance):
+    @pytest.fixture
+    def place(self):
+        return MemoryPlace()
+
+
+class TestMemoryThatKeepsTheCursor(ShipConformance):
+    @pytest.fixture
+    def place(self):
+        return KeepingPlace()
+
+
+class TestSmallMemory(ShipConformance):
+    @pytest.fixture
+    def place(self):
+        return MemoryPlace(limit=7)
+
+
+class TestSmallMemoryThatKeepsTheCursor(ShipConformance):
+    @pytest.fixture
+    def place(self):
+        return KeepingPlace(limit=7)
+
+
+class FilePlace(Place):
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "out" / "events.ndjson"
+        self.up()
+
+    def target(self) -> Target:
+        return target_for(f"file://{self.path}")
+
+    def rows(self):
+        if not self.path.exists():
+            return []
+        rows = self.path.read_bytes().split(b"\n")[:-1]
+        return [(json.loads(row).get("id"), row) for row in rows]
+
+    def down(self):
+        self.path.parent.rename(self.path.parent.with_name("away"))
+
+    def up(self):
+        away = self.path.parent.with_name("away")
+        if away.exists():
+            away.rename(self.path.parent)
+        self.path.parent.mkdir(exist_ok=True)
+
+
+class TestFile(ShipConformance):
+    @pytest.fixture
+    def place(self, tmp_path):
+        return FilePlace(tmp_path)
+
+
+def test_an_unknown_scheme_is_answered_with_the_known_ones():
+    with pytest.raises(AddressError, match=r"expected one of stdout:, .*not 'gopher'"):
+        target_for("gopher://host/1")
+
+
+@pytest.mark.parametrize("url", ["", "postgresql", "/var/log", "host:port/x y"])
+def test_what_is_no_url_is_refused(url):
+    with pytest.raises(AddressError):
+        target_for(url)
+
+
+def test_an_unknown_option_is_answered_with_the_known_ones():
+    with pytest.raises(AddressError, match="stdout:// has no option 'timeuot'; it has: timeout"):
+        target_for("stdout:?timeuot=3")
+
+
+def test_the_shown_url_and_the_name_have_no_secrets():
+    address = Address("postgresql://shop:hunter2@db.example:5432/audit?sslmode=require&api_token=t0p")
+    assert address.shown == "postgresql://shop:***@db.example:5432/audit?sslmode=require&api_token=***"
+    assert address.name.startswith("postgresql-db.example-5432-audit-")
+    assert address.name == Address(address.url.replace("hunter2", "other").replace("t0p", "new")).name
+    assert address.name != Address(address.url.replace("require", "disable")).name
+
+
+def test_an_address_has_its_parts():
+    address = Address("nats://me:p%40ss@a:4222,[::1]:4223,c/stream?replicas=3")
+    assert address.hosts == [("a", 4222), ("::1", 4223), ("c", None)]
+    assert (address.scheme, address.user, address.password, address.path) == ("nats", "me", "p@ss", "stream")
+    assert (address.host, address.port) == ("a", 4222)
+    assert address.whole("replicas", 1) == 3
+    address.done()
