@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 SCHEMA = Path(__file__).parent.parent / "src" / "auditmw" / "event.schema.json"
 ADMIN_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+ADMIN_PATH += "".join(f":{folder}" for folder in Path("/usr/lib/postgresql").glob("*/bin"))
 
 # What ``@pytest.mark.needs(...)`` may name, and how to install it. A name without an entry here is a Python module
 # that ``pip install NAME`` brings.
@@ -24,7 +25,10 @@ PROGRAMS = {
     "nginx": "apt-get install nginx-light",
     "rsyslogd": "apt-get install rsyslog",
     "chromium": "apt-get install chromium",
+    "nats-server": "apt-get install nats-server",
     "npm": "apt-get install npm",
+    "postgres": "apt-get install postgresql",
+    "redis-server": "apt-get install redis-server",
 }
 
 

@@ -78,7 +78,7 @@ TABLE = {
     "reading": row("archive event journal", "orjson"),
     "emitter": row("event trace health journal"),
     "stream_format": row("event formats", "orjson"),
-    "audit": row("emitter formats forks head health journal policy request stream_format " + FIVE, "asgiref"),
+    "audit": row("emitter formats forks head health journal policy request ship stream_format " + FIVE, "asgiref"),
     # What applications touch.
     "context": row("audit exchange forks record health " + FIVE),
     "tracebacks": row(),
@@ -93,7 +93,7 @@ TABLE = {
     # What looks at the events: outside of the request path, from `auditmw[query]` on.
     "query": row("archive journal reading", "duckdb orjson"),
     "formats": row("event", "orjson structlog crossplane apachelogs google opentelemetry"),
-    "ship": row("formats journal", "orjson"),
+    "ship": row("formats journal", "orjson psycopg redis"),
     "importing": row("archive event formats journal redact shapes", "orjson zstandard"),
     "viewer": row(f"archive formats forks journal query {PUBLIC_API}", "asgiref asyncio orjson werkzeug"),
     # The outermost: nobody imports these.

@@ -109,6 +109,16 @@ def test_without_the_archive_step_the_events_are_in_the_journal(directory, file)
     assert stored_paths(directory) == PATHS
 
 
+def test_plain_lines_go_straight_into_the_archive_unless_somebody_ships_the_journal(directory, file):
+    run_import(file, "--into", directory)
+    assert journal_files(directory) == []
+    (directory / "ship" / "somewhere").mkdir(parents=True)
+    file.write_bytes(log(*range(200)))
+    run_import(file, "--into", directory)
+    assert len(journal_files(directory)) == 1
+    assert len(stored(directory)) == 200
+
+
 def test_the_second_time_nothing_is_new_not_even_from_the_archive(directory, file):
     run_import(file, "--into", directory)
     for journal_file in journal_files(directory):  # as when the archive's grace time is over

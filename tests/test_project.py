@@ -147,7 +147,15 @@ def test_a_python_without_ensurepip_is_told_its_package(x, monkeypatch):
 
 def test_missing_servers_are_named_by_their_packages(x, monkeypatch):
     monkeypatch.setattr(x.shutil, "which", lambda name, path=None: None)
-    assert x.missing_servers() == ["chromium", "nginx-light", "npm", "rsyslog"]
+    assert x.missing_servers() == [
+        "chromium",
+        "nats-server",
+        "nginx-light",
+        "npm",
+        "postgresql",
+        "redis-server",
+        "rsyslog",
+    ]
 
 
 def test_the_tests_and_the_script_know_the_same_servers(x):

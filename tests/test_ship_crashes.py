@@ -208,5 +208,5 @@ class ShippingToAKeeper(Shipping):
 TestShipping = Shipping.TestCase
 TestShippingToAKeeper = ShippingToAKeeper.TestCase
 TestShipping.settings = TestShippingToAKeeper.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None
+    max_examples=25, stateful_step_count=30, deadline=None
 )

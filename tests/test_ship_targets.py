@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from auditmw.ship.address import Address, AddressError
+from auditmw.ship.shipper import Shipper
 from auditmw.ship.target import Target
 from auditmw.ship.targets import target_for
-from ship_conformance import Place, ShipConformance
+from ship_conformance import Place, ShipConformance, body, write_events
 from ship_places import KeepingPlace, MemoryPlace
 
 
@@ -99,3 +100,11 @@ def test_an_address_has_its_parts():
     assert (address.host, address.port) == ("a", 4222)
     assert address.whole("replicas", 1) == 3
     address.done()
+
+
+def test_what_is_torn_in_the_file_costs_no_other_line(tmp_path):
+    place = FilePlace(tmp_path)
+    place.path.write_bytes(b'{"torn')
+    write_events(tmp_path, [body(1)])
+    assert Shipper(tmp_path, place.target(), name="file").run_once()
+    assert place.path.read_bytes() == b'{"torn\n' + body(1) + b"\n"

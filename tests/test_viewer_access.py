@@ -107,6 +107,21 @@ def test_authorize_sees_the_request(directory):
     assert request.carrier["PATH_INFO"] == "/api/config"
 
 
+@pytest.mark.parametrize(
+    ("options", "client"),
+    [
+        pytest.param({}, "203.0.113.7", id="the own machine"),
+        pytest.param({"trusted_proxies": ()}, "127.0.0.1", id="nobody"),
+        pytest.param({"trusted_proxies": auditmw.Proxies(header=None)}, "127.0.0.1", id="no header"),
+    ],
+)
+def test_who_is_believed_on_the_clients_address_can_be_said(directory, options, client):
+    seen = []
+    app = ViewerApp(directory, authorize=lambda request: seen.append(request.client), **options)
+    Client(app).get("/", headers={"X-Forwarded-For": "203.0.113.7"}, environ_base={"REMOTE_ADDR": "127.0.0.1"})
+    assert seen == [client]
+
+
 def test_an_async_authorize_is_awaited(directory):
     async def authorize(request):
         await asyncio.sleep(0)

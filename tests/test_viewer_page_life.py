@@ -6,7 +6,7 @@ import pytest
 
 from auditmw.viewer import ViewerApp
 from viewer_browser import Visit, browsing, serving_wsgi, write
-from viewer_visitors import HOSTILE, busy, expect, hostile, serious, visitors
+from viewer_visitors import HOSTILE, busy, expect, hostile, night, serious, visitors
 
 pytestmark = [pytest.mark.needs("playwright"), pytest.mark.needs("chromium")]
 
@@ -20,7 +20,7 @@ def browser():
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     viewer = ViewerApp(
-        write(tmp_path_factory.mktemp("life") / "audit", busy() + visitors() + hostile()), open_to_all=True
+        write(tmp_path_factory.mktemp("life") / "audit", busy() + visitors() + hostile() + night()), open_to_all=True
     )
     with serving_wsgi(viewer) as address:
         yield f"{address}/"
@@ -194,6 +194,15 @@ class TestASessionAndAClient:
         assert paths(visit.page) == ["GET /robots.txt"] * 5
         assert visit.page.locator(".gap").all_inner_texts() == ["nothing for 1 d"] * 4
         expect(visit.page.get_by_role("complementary")).to_contain_text("Googlebot")
+
+
+    def test_a_visit_over_midnight_says_which_day_it_is(self, visit):
+        visit.open("?page=client&id=192.0.2.99&tz=UTC")
+        assert visit.page.locator(".visit").count() == 1
+        assert visit.page.locator(".visit-day").all_inner_texts() == ["2026-11-18", "2026-11-17"]
+        visit.page.get_by_role("button", name="Local", exact=True).click()
+        visit.settle()
+        assert visit.page.locator(".visit-day").count() == 0  # in Amsterdam it is after midnight already
 
 
 class TestHonesty:

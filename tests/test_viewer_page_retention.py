@@ -100,10 +100,19 @@ def test_any_time_counts_each_day_anew(visit):
 def test_events_of_nobody_are_told_and_other_units_are_counted(visit):
     visit.open(RETENTION)
     expect(visit.page.get_by_text("events more belong to no user")).to_be_visible()
-    visit.page.get_by_label("Of", exact=True).select_option(label="Users, with before login")
+    visit.page.get_by_label("Of", exact=True).select_option(label="Users, also before login")
     visit.settle()
     assert visit.parameter("unit") == "person"
     visit.until(lambda: re.match("Together 6 ", rows(visit.page)[0]), "the same users")
+
+
+def test_of_a_long_range_the_empty_beginning_is_left_out_and_columns_are_shown_on_demand(visit):
+    visit.open("?page=retention&from=2026-01-01T00:00:00Z&to=2027-01-31T00:00:00Z&tz=UTC")
+    assert rows(visit.page)[1].startswith("2026-11-02 1 100% 100% 0%")
+    assert visit.page.locator(".cohorts thead th").count() == 2 + 40
+    visit.page.get_by_role("link", name="Show all 90 days").click()
+    visit.settle()
+    visit.until(lambda: visit.page.locator(".cohorts thead th").count() == 2 + 90, "all columns")
 
 
 def test_where_nobody_began_it_says_so_and_helps(visit):

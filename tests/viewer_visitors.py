@@ -132,6 +132,12 @@ def hostile() -> list[dict[str, Any]]:
     return [happened(start + timedelta(seconds=number), f"/{HOSTILE}/{'x' * 50_000}", **said) for number in range(2)]
 
 
+def night() -> list[dict[str, Any]]:
+    """Six requests without a session, one every ten minutes, from half past eleven in the evening of 17 November on."""
+    start = MONDAY.replace(day=17, hour=23, minute=30)
+    return [happened(start + timedelta(minutes=10 * number), "/night", ip="192.0.2.99") for number in range(6)]
+
+
 def expect(locator: Any) -> Any:
     """Playwright's assertions, which wait until they come true."""
     from playwright.sync_api import expect as expected

@@ -29,6 +29,7 @@ from auditmw.trace import Tracer
 
 if TYPE_CHECKING:
     from auditmw.formats.record import RecordFormat
+    from auditmw.ship.inprocess import Shipping
 
 Resolver = Callable[[Request], Identity | None] | Callable[[Request], Awaitable[Identity | None]]
 
@@ -69,6 +70,7 @@ class Audit:
     application runs when that record cannot be written.
     `durability`: ``os`` survives the death of the process; ``disk`` also that of the machine.
     `rotate_bytes`, `rotate_seconds`: when a journal file is closed and the next one begun.
+    `ship`: URLs of systems that a thread sends the events to, as `auditmw ship` does, which is a process of its own.
 
     Raises ValueError or TypeError that say what was expected, what came, and what to do.
     """
@@ -93,12 +95,14 @@ class Audit:
         durability: Literal["os", "disk"] = "os",
         rotate_bytes: int = 16 * 1024 * 1024,
         rotate_seconds: float = 3600.0,
+        ship: Iterable[str] = (),
     ) -> None:
         refuse = _one_of("on_failure", on_failure, ("serve", "refuse")) == "refuse"
         self.journal, key = _open(destination, durability, rotate_bytes, rotate_seconds)
         self._health = Health()
         formatter = _formatter(format, self.journal, self._health.count)
         self._emitter = Emitter(self.journal, self._health, described := _service(service), formatter)
+        self._shipping = _shipping(ship, self.journal, self._health)
         tracer, redactor, headers = tracer or Tracer(), redactor or Redactor(), headers or ResponseHeaders()
         asked, asked_async = _resolvers(resolver)
         self.policy = Policy(
@@ -115,24 +119,30 @@ class Audit:
             refuse=refuse,
             headers=headers,
             extra_headers=_captured(capture_headers, redactor),
-            emit=self._emitter.emit,
+            emit=self._shipping.after(self._emitter.emit) if self._shipping else self._emitter.emit,
             commit=self._emitter.commit if durability == "disk" else None,
             count=self._health.count,
         )
         _audits.add(self)
-        forks.in_child(self._health.renew)
-        forks.in_child(self._emitter.renew_in_child)
+
+    def _renew_in_child(self) -> None:
+        self._health.renew()
+        self._emitter.renew_in_child()
+        if self._shipping:
+            self._shipping.renew_in_child()
 
     def health(self) -> dict[str, Any]:
         """How this process's part of the log is doing.
 
         ``status``: ``ok``, or ``degraded`` when anything was lost, late or went wrong. ``counts``: by kind, such as
         ``lost``, ``late``, ``resolver_errors``, ``format_errors``, ``refused``, ``exempted``. ``last``: the last reason
-        of each kind. ``journal``: the writer, its file, and how many events it wrote.
+        of each kind. ``journal``: the writer, its file, and how many events it wrote. ``shipping``: with
+        `ship`, how far each target is and what went wrong there, whichever process ships.
         """
         told = self._health.snapshot()
         wrong = [kind for kind in told["counts"] if kind != "exempted"]
-        return {"status": "degraded" if wrong else "ok", **told, "journal": self.journal.stats()}
+        shipping = {"shipping": self._shipping.health()} if self._shipping else {}
+        return {"status": "degraded" if wrong else "ok", **told, "journal": self.journal.stats(), **shipping}
 
     def policy_with(self, resolver: Resolver | None, *, blocking: bool) -> Policy:
         """The policy for a shell, which asks `resolver` where this audit has none.
@@ -154,6 +164,16 @@ class Audit:
     def close(self) -> None:
         """Close the journal's file; nothing is ever waiting to be written, so this is only for tidiness."""
         self.journal.close()
+        if self._shipping:
+            self._shipping.close()
+
+
+def _renew_in_child() -> None:
+    for audit in list(_audits):
+        audit._renew_in_child()
+
+
+forks.in_child(_renew_in_child)
 
 
 def only_audit() -> Audit | None:
@@ -176,6 +196,18 @@ def _open(
         raise TypeError(f"expected a directory or a binary stream as destination, not {destination!r}")
     journal = Journal(destination, durability=durability, rotate_bytes=rotate_bytes, rotate_seconds=rotate_seconds)
     return journal, key_file(destination)
+
+
+def _shipping(urls: Iterable[str], journal: Journal | StreamJournal, health: Health) -> Shipping | None:
+    if not urls:
+        return None
+    if not isinstance(journal, Journal):
+        raise ValueError(  # noqa: TRY004 - the value is one for a directory
+            f"expected a directory as destination where there is ship={urls!r}: a stream keeps nothing to be sent later"
+        )
+    from auditmw.ship.inprocess import Shipping
+
+    return Shipping(journal.stats()["directory"], urls, health.count)
 
 
 def _formatter(

@@ -76,7 +76,7 @@ export function pageHref(name: string, params: Changes = {}): string {
 }
 
 function show(address: string, replace: boolean): void {
-  if (address === written(search.value) && address === location.search) return;
+  if (address === written(search.value)) return;
   history[replace ? "replaceState" : "pushState"](null, "", address);
   search.value = new URLSearchParams(address);
 }

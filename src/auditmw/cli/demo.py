@@ -31,7 +31,7 @@ HISTORY_EVENTS = 50_000
 
 @click.command(
     cls=ExampleCommand,
-    short_help="Run a small app with visitors, and show its events, also in a browser.",
+    short_help="Run a small app with visitors, and the viewer.",
     examples="""
     auditmw demo --open
     auditmw demo --once -o json | jq '.[].event'
@@ -119,12 +119,11 @@ def _serving(home: Path, port: int, password: str) -> Iterator[str]:
 @contextmanager
 def _viewer(shown: Output, directory: Path, port: int, history_events: int, *, open_: bool) -> Iterator[None]:
     """Serve the viewer, over a history when the directory has none of its own."""
-    from auditmw.cli.demo_viewer import DAYS, viewing, write_history
+    from auditmw.cli.demo_viewer import DAYS, is_new, viewing, write_history
 
-    began = time.monotonic()
-    if write_history(directory, history_events):
-        took = time.monotonic() - began
-        shown.note(f"A shop's history of {DAYS} days, {history_events:,} events, was made up in {took:.1f} s.")
+    if history_events and is_new(directory):
+        shown.note(f"To look around in, it gets the last {DAYS} days of a made-up shop: {history_events:,} events ...")
+        write_history(directory, history_events)
     with viewing(directory, port) as url:
         shown.note("All events, those that come now too, are in the viewer at")
         shown.note(f"    {url}", "bold")

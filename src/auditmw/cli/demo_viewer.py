@@ -17,19 +17,18 @@ _HOST = "127.0.0.1"
 _END_SECONDS = 5
 
 
-def write_history(directory: Path, number: int) -> bool:
-    """Write so many events of the last month into an audit directory that has none; return whether it had none.
+def is_new(directory: Path) -> bool:
+    """Return whether an audit directory has no events yet."""
+    journal = directory / "journal"
+    return not (directory / "archive").exists() and not (journal.is_dir() and any(journal.iterdir()))
 
-    They are archived at once, so that the first page comes as fast as all others.
-    """
+
+def write_history(directory: Path, number: int) -> None:
+    """Write so many events of the last month, and archive them: the first page then comes as fast as all others."""
     from auditmw.archive import archive
 
-    journal = directory / "journal"
-    if not number or (directory / "archive").exists() or (journal.is_dir() and any(journal.iterdir())):
-        return False
     write_journal(History(number, DAYS, until=datetime.now(UTC)), directory)
     archive(directory)
-    return True
 
 
 @contextmanager

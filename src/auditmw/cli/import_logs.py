@@ -36,6 +36,7 @@ from auditmw.importing.inputs import STDIN, InputError, open_input
 from auditmw.importing.intake import Report
 from auditmw.importing.workers import Setup
 from auditmw.journal import journal_files, writer_of
+from auditmw.journal.cursor import cursors
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _ARCHIVE_SECONDS = 60.0  # how often what was followed is archived
@@ -195,7 +196,9 @@ class _Import:
     def all(self, names: list[str]) -> int:
         """Import the inputs one after another, from their beginning to their end; return the exit code."""
         began = time.monotonic()
-        take = partial(deposit, self._directory) if self._archive else None
+        # What is shipped to other programs is read from the journal.
+        straight = self._archive and not cursors(self._directory)
+        take = partial(deposit, self._directory) if straight else None
         try:
             with ImportProgress(self._shown, _total_bytes(names), quiet=self._quiet) as progress:
                 self._import_all(names, progress, take)

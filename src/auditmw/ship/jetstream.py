@@ -119,7 +119,7 @@ class Connection:
         self._on_trouble = on_trouble
         self._clock = clock
         self._servers = itertools.cycle(place.servers)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._runner: asyncio.Runner | None = None
         self._client: Client | None = None
         self._heard = ""
         self._used_at = 0.0
@@ -142,12 +142,12 @@ class Connection:
 
     def run(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine, connected. Raises RetryableError, UnusableError; then the connection is closed."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+        if self._runner is None:
+            self._runner = asyncio.Runner()
         elif self._clock() > self._used_at + IDLE_SECONDS:
             self._disconnect()
         try:
-            return self._loop.run_until_complete(self._do(work))
+            return self._runner.run(self._do(work))
         except BaseException:
             self._disconnect()
             raise
@@ -156,15 +156,10 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection; never raises."""
-        if self._loop is not None:
+        if self._runner is not None:
             self._disconnect()
-            left = asyncio.all_tasks(self._loop)
-            for task in left:
-                task.cancel()
-            with contextlib.suppress(Exception):
-                self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-            self._loop.close()
-            self._loop = None
+            self._runner.close()
+            self._runner = None
 
     async def _do(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         self._heard = ""
@@ -240,10 +235,10 @@ class Connection:
 
     def _disconnect(self) -> None:
         client, self._client = self._client, None
-        if client is None or self._loop is None:
+        if client is None or self._runner is None:
             return
         with contextlib.suppress(Exception, asyncio.CancelledError):
-            self._loop.run_until_complete(asyncio.wait_for(_closed(client), 5))
+            self._runner.run(asyncio.wait_for(_closed(client), 5))
 
 
 async def _closed(client: Client) -> None:

@@ -220,7 +220,7 @@ class Source:
             if not ended:
                 return at, 0
             last = number == len(files) - 1
-            if False:  # it may still grow: its writer could not open the next one
+            if not last and is_live(file):  # it may still grow: its writer could not open the next one
                 return at, 0
             if not last:  # what came between the last read and the lock's end
                 at, ended = self._read_file(file, at, taken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -89,7 +89,7 @@ class ViewerApp:
     `authorize`: ``auditmw.Request -> Viewer | None``, plain or ``async``: who may look, and at what; asked for every
     request. `open_to_all`: everybody may look at everything, where something in front lets in only who may.
     `audit`: the `auditmw.Audit` into which it is written who looked at what, and who took events away.
-    `trusted_proxies`: whose word on the client's address is believed, as `auditmw.Audit` has it.
+    `trusted_proxies`: whose word on the client's address is believed, as `auditmw.Audit` has it; None: that of `audit`.
     `time_limit_seconds`: of one question. `at_most_queries`: how many run at once in one process.
     `export_cap`: how many events one export has at most. `threads`, `memory_bytes`: as `auditmw.query.Engine` has them.
 
@@ -103,7 +103,7 @@ class ViewerApp:
         authorize: Authorize | None = None,
         open_to_all: bool = False,
         audit: auditmw.Audit | None = None,
-        trusted_proxies: auditmw.Proxies | None = None,
+        trusted_proxies: Sequence[str] | auditmw.Proxies | None = None,
         time_limit_seconds: float = 10.0,
         at_most_queries: int = 4,
         export_cap: int = 1_000_000,
@@ -124,8 +124,7 @@ class ViewerApp:
             Saved(self.directory),
         )
         self._engines = Engines(lambda: Engine(self.directory, threads=threads, memory_bytes=memory_bytes))
-        proxies = trusted_proxies or (auditmw.Proxies() if audit is None else audit.policy.proxies)
-        self._proxies, self._tracer = proxies, auditmw.Tracer()
+        self._proxies, self._tracer = _proxies(trusted_proxies, audit), auditmw.Tracer()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -203,6 +202,12 @@ class ViewerApp:
         handle.attach(engine)
         read = Parameters(request.args, datetime.now(UTC))
         return Ask(request, carrier, viewer, read, engine, handle, tail, self._shared)
+
+
+def _proxies(given: Sequence[str] | auditmw.Proxies | None, audit: auditmw.Audit | None) -> auditmw.Proxies:
+    if given is None:
+        return auditmw.Proxies() if audit is None else audit.policy.proxies
+    return given if isinstance(given, auditmw.Proxies) else auditmw.Proxies(given)
 
 
 def _api(ask: Ask, endpoint: str, values: Mapping[str, str]) -> Response:

@@ -48,9 +48,16 @@ def _kafka() -> Open:
     return open_target
 
 
+def _postgres() -> Open:
+    from auditmw.ship.targets.postgres import open_target
+
+    return open_target
+
+
 KINDS = {
     "stdout": Kind(_stdout, "", "one record a line to standard output"),
     "file": Kind(_file, "", "one record a line at the end of a file"),
+    "postgresql": Kind(_postgres, "postgres", "one row an event to PostgreSQL, exactly once"),
     "nats": Kind(_nats, "nats", "one event a message to a stream of NATS JetStream"),
     "kafka": Kind(_kafka, "kafka", "one event a message to a topic of Apache Kafka"),
 }

@@ -1,6 +1,7 @@
 """`file:///path` appends one record a line (Protocol Buffers: each after its length) to a file, and syncs it.
 
-At least once. A batch that was cut off is taken back as far as it got, when the same process sends it again.
+At least once. A batch that cannot be written whole is taken back. When the process dies in the middle of one, a torn
+line may stay behind, and the batch comes again after it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from auditmw.formats.record import RecordFormat, framed
+from auditmw.formats.record import PROTOBUF, RecordFormat, framed
 from auditmw.formats.records import record_format
 from auditmw.ship.address import Address, AddressError
 from auditmw.ship.batch import Batch
@@ -40,6 +41,8 @@ class FileTarget(Target):
 
     def _append(self, fd: int, data: bytes) -> None:
         end = os.fstat(fd).st_size
+        if end and self._media_type != PROTOBUF and os.pread(fd, 1, end - 1) != b"\n":
+            data = b"\n" + data  # behind a record that was torn when the process died; it is in this batch again
         try:
             while data:
                 data = data[os.write(fd, data) :]

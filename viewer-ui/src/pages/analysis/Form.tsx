@@ -103,7 +103,7 @@ export function Entry(props: { label: string; name: string; value: string; place
 }
 
 /** Whose events make up a journey. */
-export const UNITS = { session: "Sessions", user: "Users", person: "Users, with before login", ip: "Clients (IP)" };
+export const UNITS = { session: "Sessions", user: "Users", person: "Users, also before login", ip: "Clients (IP)" };
 export const UNIT_WORDS = ["session", "user", "person", "ip"] as const;
 export type Unit = (typeof UNIT_WORDS)[number];
 /** What one of them is called. */

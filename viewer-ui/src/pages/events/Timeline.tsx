@@ -47,7 +47,7 @@ export function Timeline({ asked }: { asked: Asked<Histogram | null> }) {
               </strong>{" "}
               {total === 1 ? "event" : "events"}
               <span class="muted"> · {spanText(data.elapsed_ms / 1000)}</span>
-              {histogram && <span class="muted"> · per {WIDTHS[histogram.width] ?? histogram.width}</span>}
+              {histogram && total > 0 && <span class="muted"> · per {WIDTHS[histogram.width] ?? histogram.width}</span>}
             </>
           ) : asked.busy ? (
             <span class="muted">Counting…</span>

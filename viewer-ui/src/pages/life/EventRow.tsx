@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { EventTree } from "../../components/EventTree";
 import { Summary } from "../../components/Summary";
-import { toneOf, Value } from "../../components/Value";
+import { Value } from "../../components/Value";
 import { valueOf } from "../../config";
 import { go, pageHref, text } from "../../location";
 import { Icon } from "../../shell/Icon";
@@ -30,7 +30,7 @@ export function Tone({ event }: { event: AuditEvent }) {
   const status = valueOf(event, "status");
   if (status !== undefined && status !== null) return <Value field="status" value={status} focusable={false} />;
   const level = valueOf(event, "level");
-  return level && level !== "info" ? <span class={toneOf("level", level)}>{String(level)}</span> : null;
+  return level && level !== "info" ? <Value field="level" value={level} focusable={false} limit={16} /> : null;
 }
 
 /** Opens the event below; `children` are shown in it. */

@@ -1,6 +1,7 @@
 // All that one user, session or client did, in sessions, with the pauses between them.
 import type { ComponentChildren } from "preact";
 import { computed } from "@preact/signals";
+import { Fragment } from "preact";
 import { useMemo } from "preact/hooks";
 import { useAnswer } from "../../api";
 import { Chart } from "../../components/Chart";
@@ -11,6 +12,7 @@ import { choice, flag, go, href, pageHref, text } from "../../location";
 import { count, counted } from "../../numbers";
 import { clause } from "../../querytext";
 import { Icon } from "../../shell/Icon";
+import { useKeys } from "../../shell/keys";
 import { ago, clock, day, fromWall, moment, shortMoment, spanText, zone } from "../../time";
 import type { Facet, Histogram } from "../../types";
 import { Check, Segments } from "../analysis/Form";
@@ -41,6 +43,7 @@ export interface LifeKind {
 
 export function LifePage({ kind }: { kind: LifeKind }) {
   useRowKeys();
+  useKeys([{ key: "/", told: "Filter the timeline", run: () => document.querySelector<HTMLElement>(".life-main .query-input input")?.focus() }]);
   const order = orders[kind.order].value;
   const stitch = kind.of === "user" && stitched.value;
   const start = fromWall(at.value);
@@ -120,7 +123,7 @@ function Facts({ kind, life }: { kind: LifeKind; life: NonNullable<Timeline["lif
           </>
         )}
       </dl>
-      {kind.of !== "session" && events > 1 && <Activity kind={kind} />}
+      {kind.of !== "session" && first && last && first < last && <Activity kind={kind} first={first} last={last} />}
     </>
   );
 }
@@ -134,9 +137,10 @@ export const Fact = ({ name, detail, children }: { name: string; detail?: Compon
   </div>
 );
 
-/** When there were events, over all time: a click leads there. */
-function Activity({ kind }: { kind: LifeKind }) {
-  const asked = useAnswer<Histogram | null>("histogram", { q: clause(kind.field, id.value), by: "status", tz: zone.value, at_most: 90 });
+/** When there were events, from the first to the last: a click leads there. */
+function Activity({ kind, first, last }: { kind: LifeKind; first: string; last: string }) {
+  const behind = new Date(+new Date(last) + 1).toISOString();
+  const asked = useAnswer<Histogram | null>("histogram", { q: clause(kind.field, id.value), from: first, to: behind, by: "status", tz: zone.value, at_most: 90 });
   const histogram = asked.data?.answer;
   const edges = useMemo(() => histogram?.edges.map((edge) => +new Date(edge) / 1000) ?? [], [histogram]);
   const series = useMemo(
@@ -256,9 +260,15 @@ function VisitCard({ visit, order, kind, last }: { visit: Visit; order: "newest"
           )}
         </p>
         <ol>
-          {entries.map(({ cursor, event }) => (
-            <EventRow key={cursor} event={event} />
-          ))}
+          {entries.map(({ cursor, event }, at) => {
+            const today = day(String(event["timestamp"]));
+            return (
+              <Fragment key={cursor}>
+                {!sameDay && (!at || today !== day(String(entries[at - 1]!.event["timestamp"]))) && <li class="visit-day">{today}</li>}
+                <EventRow event={event} />
+              </Fragment>
+            );
+          })}
         </ol>
       </section>
       {order === "newest" && !last && <Gap seconds={visit.gap} />}

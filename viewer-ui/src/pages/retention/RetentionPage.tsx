@@ -1,7 +1,7 @@
 // Retention: of those who began in a day or a week, how many came back in each of the following ones.
 import { useAnswer } from "../../api";
 import { Empty } from "../../components/State";
-import { choice, from, go, href, query, text, to } from "../../location";
+import { choice, flag, from, go, href, query, text, to } from "../../location";
 import { count, counted } from "../../numbers";
 import { day, zone } from "../../time";
 import type { Partial } from "../../types";
@@ -33,6 +33,10 @@ const unit = choice("unit", ["user", "session", "person", "ip"]);
 const who = choice("who", ["first", "any"]);
 const period = choice("period", ["day", "week", "month"]);
 const show = choice("show", ["share", "count"]);
+const wide = flag("wide");
+
+/** Of a long range, so many periods are shown at first: each is a column. */
+const COLUMNS = 40;
 
 export function RetentionPage() {
   const asked = useAnswer<Retention>("retention", {
@@ -76,9 +80,11 @@ export function RetentionPage() {
 }
 
 function Cohorts({ answer }: { answer: Retention }) {
-  const { cohorts } = answer;
+  // Before the first one, nobody began: a range may begin long before the events do.
+  const cohorts = answer.cohorts.slice(answer.cohorts.findIndex(({ units }) => units));
   const noun = NOUNS[unit.value];
-  const width = Math.max(...cohorts.map(({ cells }) => cells.length));
+  const longest = Math.max(...cohorts.map(({ cells }) => cells.length));
+  const width = wide.value ? longest : Math.min(longest, COLUMNS);
   const numbers = Array.from({ length: width }, (_, at) => at);
   // Where all come back at once, such as in the period itself, colours would tell nothing of the others.
   const most = Math.max(0.01, ...cohorts.flatMap(({ cells }) => cells.slice(1).map(({ share }) => share ?? 0)));
@@ -126,6 +132,13 @@ function Cohorts({ answer }: { answer: Retention }) {
           </tbody>
         </table>
       </div>
+      {width < longest && (
+        <p class="grow">
+          <a class="button small" href={href({ wide: true })}>
+            Show all {longest} {period.value}s
+          </a>
+        </p>
+      )}
       <p class="hint">
         <b>*</b> and striped: the {period.value} is not over yet, or not all of it is in the range, so that there is more to come. “Together” leaves those
         out. {counted(cohorts.length, "cohort")}.

@@ -3,6 +3,7 @@ import { useMemo } from "preact/hooks";
 import { useAnswer } from "../../api";
 import { Empty, ErrorNote, PartialNote, Skeleton } from "../../components/State";
 import { Summary } from "../../components/Summary";
+import { Text } from "../../components/Text";
 import { Value } from "../../components/Value";
 import { valueOf } from "../../config";
 import { pageHref, text } from "../../location";
@@ -84,7 +85,7 @@ function Facts({ spans }: { spans: readonly Span[] }) {
       </Fact>
       <Fact name="Took">{spanText((Math.max(...spans.map(end)) - start) / 1000)}</Fact>
       <Fact name="Events">{count(spans.length)}</Fact>
-      <Fact name={servicesOf(spans).length === 1 ? "Service" : "Services"}>{servicesOf(spans).map((name) => name || "no name").join(", ").slice(0, 120)}</Fact>
+      <Fact name={servicesOf(spans).length === 1 ? "Service" : "Services"}><Text text={servicesOf(spans).map((name) => name || "no name").join(", ")} limit={120} /></Fact>
       {links("session", "Session")}
       {users.length > 0 && links("user", "User")}
     </dl>

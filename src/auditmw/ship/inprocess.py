@@ -1,0 +1,113 @@
+"""Shipping by the application's own processes: a thread per target in each, of which one per directory leads.
+
+1. Threads start at the first event of a process, so never in one that only forks others, and anew in a forked child.
+2. They are daemons, and nobody waits for them: what a process that ends has not shipped, the next leader ships. With no
+   process left it waits in the journal.
+3. Nothing of it raises into the application; what fails is counted, and tried again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from auditmw.ship.address import Address
+from auditmw.ship.shipper import Shipper
+from auditmw.ship.status import statuses
+from auditmw.ship.targets import target_for
+
+AGAIN_SECONDS = 60.0
+_PATIENCE_SECONDS = 5.0
+
+_E = TypeVar("_E")
+
+_of_parents: list[object] = []
+"""What a forked child has of its parent's shippers: to let go of it could say goodbye on the parent's connections."""
+
+
+class Shipping:
+    """Ships the journal of `directory` to `urls`; `count` hears of failures, as `Health.count`.
+
+    Raises TypeError, AddressError, MissingExtraError at once for URLs that lead nowhere; does no I/O.
+    """
+
+    def __init__(
+        self, directory: str, urls: Iterable[str], count: Callable[[str, BaseException | str | None], None]
+    ) -> None:
+        if isinstance(urls, (str, bytes)):
+            raise TypeError(f"expected a list of URLs to ship to, not {Address(str(urls)).shown!r}; put it in a list")
+        self._directory = directory
+        self._urls = tuple(urls)
+        self._count = count
+        for url in self._urls:
+            target_for(url)
+        self.renew_in_child()
+
+    def renew_in_child(self) -> None:
+        """Start anew at the next event: threads do not live on in a forked child."""
+        _of_parents.append(getattr(self, "_shippers", None))
+        self._lock = threading.Lock()
+        self._started = False
+        self._closed = threading.Event()
+        self._shippers: list[Shipper] = []
+        self._threads: list[threading.Thread] = []
+
+    def after(self, emit: Callable[[_E], bool]) -> Callable[[_E], bool]:
+        """Return `emit` with the start of the threads behind it."""
+
+        def emit_and_ship(event: _E) -> bool:
+            done = emit(event)
+            if not self._started:
+                self._start()
+            return done
+
+        return emit_and_ship
+
+    def _start(self) -> None:
+        """Start the threads, once; a signal handler that comes in the middle does not wait."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._started:
+                return
+            self._started = True
+            for url in self._urls:
+                address = Address(url)
+                shipper = Shipper(self._directory, target_for(url), name=address.name, shown=address.shown)
+                thread = threading.Thread(
+                    target=self._work, args=(shipper, self._closed), name=f"auditmw ship {address.shown}", daemon=True
+                )
+                self._shippers.append(shipper)
+                self._threads.append(thread)
+                thread.start()
+        except Exception as error:  # no more threads, or the interpreter ends
+            self._count("ship_failed", error)
+        finally:
+            self._lock.release()
+
+    def _work(self, shipper: Shipper, closed: threading.Event) -> None:
+        while not closed.is_set():
+            try:
+                shipper.run()
+            except Exception as error:  # overtaken, a cursor that cannot be used, a directory that is away
+                self._count("ship_failed", error)
+                closed.wait(AGAIN_SECONDS)
+
+    def health(self) -> list[dict[str, Any]]:
+        """Return the status of each target, as `auditmw ship --status` shows it, whichever process leads."""
+        mine = {Address(url).name for url in self._urls}
+        if not os.path.isdir(self._directory):
+            return []
+        return [asdict(status) for status in statuses(self._directory) if status.name in mine]
+
+    def close(self) -> None:
+        """End the threads after the batch that is under way; waits at most some seconds. The next event starts them."""
+        self._closed.set()
+        for shipper in self._shippers:
+            shipper.stop()
+        for thread in self._threads:
+            thread.join(_PATIENCE_SECONDS)
+        self.renew_in_child()

@@ -1,0 +1,161 @@
+"""Events into PostgreSQL, each exactly once: rows and cursor are one transaction.
+
+1. A batch is copied into a temporary table, and from there inserted by id; what is there already stays as it is. So an
+   answer that was lost, a cursor that was lost, or a copied directory makes no event come twice.
+2. Another event with the same id is not dropped: it gets an id of its own, `<id>~<digits of its SHA-256>`, and
+   `collides_with` has the one that both came with.
+3. COMMIT is answered when the rows are on the server's disk, and on that of a synchronous standby.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from auditmw.ship.batch import Batch, Entry
+from auditmw.ship.target import Accepted, Claim, CursorKeeper, FencedError, KeptCursor, RetryableError
+from auditmw.ship.targets.postgres.columns import (
+    has_unstorable_escapes,
+    may_have_long_numbers,
+    repaired,
+    storable,
+    values,
+)
+from auditmw.ship.targets.postgres.connection import Settings, bounded, connect
+from auditmw.ship.targets.postgres.partitions import Partitions
+from auditmw.ship.targets.postgres.refusal import ship_error
+from auditmw.ship.targets.postgres.schema import prepare
+from auditmw.ship.targets.postgres.statements import COPY, STAGE, STAGED_TYPES, Statements
+
+MAX_BYTES = 8 * 1024 * 1024
+_ID_CHARACTERS = 200  # longer ones do not fit into an index
+_log = logging.getLogger("auditmw.ship")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class PostgresTarget(CursorKeeper):
+    """Puts events into the tables of one schema. `now`: the time, aware: for which months there are to be tables."""
+
+    def __init__(self, found: Settings, *, now: Callable[[], datetime] = _utc_now) -> None:
+        self.max_events, self.max_bytes = found.max_events, MAX_BYTES
+        self._settings = found
+        self._partitions = Partitions(found.schema, found.months_ahead, now)
+        self._statements = Statements(found.schema)
+        self._connection: Connection[TupleRow] | None = None
+
+    def send(self, batch: Batch) -> Accepted:
+        """Insert the batch."""
+        return self._send(batch, None) if len(batch) else Accepted(0)
+
+    def send_with_cursor(self, batch: Batch, cursor: KeptCursor) -> Accepted:
+        """Insert the batch and keep the cursor, both or none."""
+        return self._send(batch, cursor)
+
+    def claim(self, name: str) -> Claim:
+        """Return the next epoch of a cursor, and what was kept with it."""
+        with self._working() as connection:
+            row = connection.execute(self._statements.claim, (name,)).fetchone()
+            assert row is not None  # noqa: S101 - RETURNING
+            return Claim(int(row[0]), None if row[1] is None else bytes(row[1]))
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):
+                connection.close()
+
+    def _send(self, batch: Batch, cursor: KeptCursor | None) -> Accepted:
+        rows: list[list[Any]] = []
+        refused: dict[int, str] = {}
+        for position, entry in enumerate(batch):
+            try:
+                rows.append(staged(entry))
+            except UnicodeDecodeError as error:
+                refused[position] = f"its JSON is not UTF-8: {error}"
+        with self._working() as connection:
+            self._partitions.ensure(connection, (row[0] for row in rows))
+            aside = self._transact(connection, rows, cursor)
+        note = f"{aside} events have ids of other events; see collides_with" if aside else ""
+        if note:
+            _log.warning("auditmw: %s: %s", self._settings.shown, note)
+        return Accepted(len(rows), refused=refused, note=note)
+
+    def _transact(self, connection: Connection[TupleRow], rows: list[list[Any]], cursor: KeptCursor | None) -> int:
+        """Do it all in one transaction; return how many events were set aside because of their ids."""
+        aside = 0
+        with connection.transaction():
+            if cursor is not None:
+                self._keep(connection, cursor)
+            if rows:
+                connection.execute(STAGE)
+                _copy(connection, rows)
+                if connection.execute(self._statements.insert).rowcount < len(rows):
+                    aside = connection.execute(self._statements.set_aside).rowcount
+        return aside
+
+    def _keep(self, connection: Connection[TupleRow], cursor: KeptCursor) -> None:
+        """Keep the cursor first: whoever was overtaken waits for nobody, and does no work."""
+        if connection.execute(self._statements.keep_cursor, (cursor.name, cursor.epoch, cursor.data)).rowcount == 0:
+            raise FencedError(f"another shipper has taken over {cursor.name}; this one, of epoch {cursor.epoch}, stops")
+
+    @contextmanager
+    def _working(self) -> Iterator[Connection[TupleRow]]:
+        """Give a connection with tables; turn what goes wrong into what the shipper knows."""
+        try:
+            connection = self._connected()
+            with bounded(connection, self._settings.timeout_seconds):
+                yield connection
+        except psycopg.Error as error:
+            raise ship_error(error, self._settings.shown) from error
+        except OSError as error:
+            raise RetryableError(f"{self._settings.shown}: {error}") from error
+        finally:
+            if self._connection is not None and (self._connection.closed or self._connection.broken):
+                self.close()
+
+    def _connected(self) -> Connection[TupleRow]:
+        if self._connection is not None:
+            return self._connection
+        connection = connect(self._settings)
+        try:
+            with bounded(connection, self._settings.timeout_seconds):
+                connection.execute("SET client_min_messages = warning")
+                prepare(connection, self._settings.schema)
+                self._partitions.load(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+
+def _copy(connection: Connection[TupleRow], rows: list[list[Any]]) -> None:
+    with connection.cursor() as cursor, cursor.copy(COPY) as copy:
+        copy.set_types(STAGED_TYPES)
+        for row in rows:
+            copy.write_row(row)
+
+
+def staged(entry: Entry) -> list[Any]:
+    """Return an event's row: id, writer, seq, COLUMNS, body, repaired. Raises UnicodeDecodeError."""
+    body = entry.body.decode()
+    clean = has_unstorable_escapes(entry.body)
+    ident = storable(entry.id) if clean else entry.id
+    if len(ident) > _ID_CHARACTERS:
+        ident = f"{ident[: _ID_CHARACTERS // 2]}~{hashlib.sha256(ident.encode()).hexdigest()}"
+    other = repaired(body) if clean or may_have_long_numbers(entry.body) else None
+    if other == body:
+        other = None
+    return [ident, storable(entry.writer), entry.seq, *values(entry.event, clean=clean), body, other]
