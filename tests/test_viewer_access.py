@@ -61,7 +61,9 @@ def test_nobody_sees_anything(directory, address):
         assert response.content_type == "text/html; charset=utf-8"
 
 
-@pytest.mark.parametrize("answer", [True, "alice", ACME.name, 1, object()], ids=repr)
+@pytest.mark.parametrize(
+    "answer", [True, "alice", ACME.name, 1, object()], ids=["true", "a name", "its name", "one", "an object"]
+)
 def test_an_answer_that_is_no_viewer_lets_nobody_in(directory, answer):
     assert Client(ViewerApp(directory, authorize=lambda request: answer)).get("/api/count").status_code == 500
 
