@@ -23,12 +23,14 @@ ADMIN_PATH += "".join(f":{folder}" for folder in Path("/usr/lib/postgresql").glo
 # that ``pip install NAME`` brings.
 PROGRAMS = {
     "nginx": "apt-get install nginx-light",
-    "rsyslogd": "apt-get install rsyslog",
+    "rsyslogd": "apt-get install rsyslog rsyslog-relp rsyslog-gnutls",
     "chromium": "apt-get install chromium",
     "nats-server": "apt-get install nats-server",
+    "openssl": "apt-get install openssl",
     "npm": "apt-get install npm",
     "postgres": "apt-get install postgresql",
     "redis-server": "apt-get install redis-server",
+    "clickhouse-server": "apt-get install clickhouse-server",
 }
 
 

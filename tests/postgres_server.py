@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
+from certificates import Certificates
 from servers import ADMIN_PATH, HOST, Process, free_ports, poll
 
 USER = "postgres"
@@ -67,17 +68,24 @@ def runner() -> tuple[int, int]:
 class Postgres(Process):
     """`postgres` with a new cluster: superuser `postgres`, who may come in from this machine without a password.
 
-    `configuration`: more settings. `hba`: lines for the beginning of pg_hba.conf.
+    `configuration`: more settings. `hba`: lines for the beginning of pg_hba.conf. `certificates`: it speaks TLS, too.
     """
 
     stop_signal = signal.SIGINT  # "fast": SIGTERM would wait for its clients
 
-    def __init__(self, root: Path, configuration: Mapping[str, str] | None = None, hba: str = "") -> None:
+    def __init__(
+        self,
+        root: Path,
+        configuration: Mapping[str, str] | None = None,
+        hba: str = "",
+        certificates: Certificates | None = None,
+    ) -> None:
         super().__init__(root)
         (self.port,) = free_ports(1)
         self.data = root / "data"
         self.configuration = dict(CONFIGURATION) | dict(configuration or {})
         self.hba = hba
+        self.certificates = certificates
 
     def url(self, path: str = "postgres", **options: str) -> str:
         """The URL of one of its databases."""
@@ -115,11 +123,15 @@ class Postgres(Process):
         assert self.child.wait(60) == 0, self.output
         hba = self.data / "pg_hba.conf"
         hba.write_text(self.hba + hba.read_text())
-        self.configure()
+        if self.certificates is not None:
+            for name, path in (("server.crt", "server.pem"), ("server.key", "server.key")):
+                shutil.copyfile(self.certificates.path(path), self.data / name)
+                os.chown(self.data / name, *runner())
+                os.chmod(self.data / name, 0o600)
+            self.configuration["ssl"] = "on"
+        self._configure()
 
-    def configure(self, **more: str) -> None:
-        """Set its settings, for the next start."""
-        self.configuration |= more
+    def _configure(self) -> None:
         known = {"listen_addresses": HOST, "port": str(self.port), "unix_socket_directories": str(self.root)}
         lines = [f"{name} = '{value}'\n" for name, value in (known | self.configuration).items()]
         (self.data / "postgresql.conf").write_text("".join(lines))
@@ -140,22 +152,33 @@ class Postgres(Process):
         """SIGKILL to the server and its processes, each of which has a session of its own."""
         if self.child is None:
             return
-        children = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children")
-        pids = [self.child.pid]
-        with suppress(OSError):
-            pids += [int(pid) for pid in children.read_text().split()]
+        pids = self._pids()
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.child.wait()
         poll(lambda: not any(_is_running(pid) for pid in pids), "the server's processes to be gone")
 
+    def _pids(self) -> list[int]:
+        """The server's process and its children."""
+        assert self.child is not None
+        children = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children")
+        with suppress(OSError):
+            return [self.child.pid, *(int(pid) for pid in children.read_text().split())]
+        return [self.child.pid]
+
+    def titles(self) -> list[str]:
+        """What its processes say that they are doing: `postgres: user database host(port) COPY`."""
+        found = []
+        for pid in self._pids():
+            with suppress(OSError):
+                found.append(Path(f"/proc/{pid}/cmdline").read_text(errors="replace").rstrip("\0 "))
+        return found
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Have it and its processes answer nothing for a while (SIGSTOP); connections are still taken."""
-        assert self.child is not None
-        children = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children")
-        pids = [self.child.pid, *(int(pid) for pid in children.read_text().split())]
+        pids = self._pids()
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
@@ -175,11 +198,13 @@ def _is_running(pid: int) -> bool:
 
 
 @contextmanager
-def postgres(configuration: Mapping[str, str] | None = None, hba: str = "") -> Iterator[Postgres]:
+def postgres(
+    configuration: Mapping[str, str] | None = None, hba: str = "", certificates: Certificates | None = None
+) -> Iterator[Postgres]:
     """A server in a new folder, which is removed; pytest's own folders are closed to other users."""
     root = Path(tempfile.mkdtemp(prefix="auditmw-postgres-"))
     try:
-        with Postgres(root, configuration, hba) as server:
+        with Postgres(root, configuration, hba, certificates) as server:
             yield server
     finally:
         for _ in range(5):  # its last process may still be writing

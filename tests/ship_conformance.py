@@ -283,7 +283,9 @@ class ShipConformance:
         self.check(place, idents(1, 50), doubles=True)
         [status] = statuses(directory)
         assert (status.dead_letters, status.counts["shipped"], status.counts["dead"]) == (1, 50, 1)
-        assert self.shipper(directory, place.target()).replay() == (0, 1)  # it is still poison
+        target = place.target()
+        assert self.shipper(directory, target).replay() == (0, 1)  # it is still poison
+        target.close()
 
     @pytest.mark.parametrize("kind", DIFFICULT)
     def test_difficult_events_arrive_or_are_dead_letters(self, place, directory, kind):

@@ -48,7 +48,7 @@ COMPUTED = "<computed>"  # only the command line may: it loads the application t
 FIVE = "event trace peer identity redact"
 PUBLIC_API = "auditmw"
 # These bring dependencies of their own.
-EXTRAS = ("contrib", "cli", "testing", "archive", "query", "formats", "importing", "viewer", "ship")
+EXTRAS = ("contrib", "cli", "testing", "archive", "query", "formats", "importing", "viewer", "ship", "collect")
 # A package's row is that of all its modules; a module's own row goes before its package's.
 TABLE = {
     "forks": row(),
@@ -93,7 +93,8 @@ TABLE = {
     # What looks at the events: outside of the request path, from `auditmw[query]` on.
     "query": row("archive journal reading", "duckdb orjson"),
     "formats": row("event", "orjson structlog crossplane apachelogs google opentelemetry"),
-    "ship": row("formats journal", "orjson psycopg redis"),
+    "ship": row("archive formats journal", "orjson psycopg redis google grpc opentelemetry asyncio nats confluent_kafka"),
+    "collect": row("archive event journal ship trace", "confluent_kafka duckdb nats orjson"),
     "importing": row("archive event formats journal redact shapes", "orjson zstandard"),
     "viewer": row(f"archive formats forks journal query {PUBLIC_API}", "asgiref asyncio orjson werkzeug"),
     # The outermost: nobody imports these.

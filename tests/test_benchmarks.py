@@ -24,7 +24,7 @@ def run(*arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize("name", ["overhead", "kill", "steps", "history", "query", "importing", "formats"])
+@pytest.mark.parametrize("name", ["overhead", "kill", "steps", "history", "query", "importing", "formats", "viewer"])
 def test_a_benchmark_explains_itself_as_a_module_and_as_a_file(name):
     assert run("-m", f"benchmarks.{name}", "--help") == run(f"benchmarks/{name}.py", "--help")
 
@@ -88,3 +88,25 @@ def test_importing_measures_until_all_lines_are_ready_to_query(tmp_path):
 
     assert "| auditmw |" in table
     assert json.loads(file.read_text())["auditmw"][0]["seconds"] > 0
+
+
+@pytest.mark.needs("playwright")
+@pytest.mark.needs("chromium")
+def test_viewer_loads_the_page_and_follows_the_tail_both_ways():
+    table = run("-m", "benchmarks.viewer", "--events", "2000", "--loads", "2", "--news", "1")
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[2].strip() for line in table.splitlines() if line.startswith("| ")
+    }
+    assert "first page of 2,000 events, drawn" in rows
+    for row in (
+        "usable",
+        "chart",
+        "everything",
+        "config",
+        "events",
+        "histogram",
+        "facets",
+        "server-sent events",
+        "polling",
+    ):
+        assert float(rows[row].replace(",", "")) > 0

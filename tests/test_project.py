@@ -152,9 +152,10 @@ def test_missing_servers_are_named_by_their_packages(x, monkeypatch):
         "nats-server",
         "nginx-light",
         "npm",
+        "openssl",
         "postgresql",
         "redis-server",
-        "rsyslog",
+        "rsyslog rsyslog-relp rsyslog-gnutls",
     ]
 
 

@@ -676,6 +676,7 @@ class TestHonesty:
         visit.page.route("**/api/histogram?*", lambda route: waiting.append(route))
         visit.page.goto(visit.base)
         cancel = visit.page.get_by_role("button", name="Cancel")
+        visit.until(lambda: waiting, "the question of the chart")
         with visit.page.expect_request("**/api/cancel") as sent:
             cancel.click()
         token = sent.value.post_data_json["token"]
@@ -687,6 +688,36 @@ class TestHonesty:
         visit.settle()
         expect(visit.page.locator(".note.warning")).to_contain_text("it was cancelled")
         expect(cancel).to_have_count(0)
+
+    def test_what_is_read_first_is_asked_first(self, visit):
+        visit.open()
+        asked = [re.search(r"/api/(\w+)", url)[1] for url in visit.requests if "/api/" in url]
+        assert asked == ["config", "events", "histogram", "facets", "facets"]
+
+    def test_a_slow_table_does_not_hold_up_the_chart(self, visit):
+        waiting = []
+        visit.page.route("**/api/events?*", lambda route: waiting.append(route))
+        visit.page.goto(visit.base)
+        expect(visit.page.locator(".total strong")).to_have_text(f"{EVENTS}")
+        expect(visit.page.locator(".facet li").first).to_be_visible()
+        assert visit.rows() == []
+        visit.until(lambda: waiting, "the question of the table")
+        waiting[0].continue_()
+        visit.settle()
+        assert len(visit.rows()) > 10
+
+    def test_questions_that_wait_for_their_turn_are_cancelled_as_well(self, visit):
+        waiting = []
+        visit.page.route("**/api/facets?*", lambda route: waiting.append(route))
+        visit.page.route("**/api/histogram?*", lambda route: waiting.append(route))
+        visit.page.goto(visit.base)
+        visit.until(lambda: len(waiting) == 2, "two questions under way")
+        visit.page.get_by_role("button", name="Cancel").click()
+        expect(visit.page.get_by_role("alert")).to_contain_text("It was cancelled")
+        for route in waiting:
+            route.continue_()
+        visit.settle()
+        assert len(waiting) == 2
 
     def test_nobody_is_let_in_without_a_word(self, browser, tmp_path):
         viewer = ViewerApp(write(tmp_path / "audit", shop()[:3]), open_to_all=True)

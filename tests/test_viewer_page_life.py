@@ -195,7 +195,6 @@ class TestASessionAndAClient:
         assert visit.page.locator(".gap").all_inner_texts() == ["nothing for 1 d"] * 4
         expect(visit.page.get_by_role("complementary")).to_contain_text("Googlebot")
 
-
     def test_a_visit_over_midnight_says_which_day_it_is(self, visit):
         visit.open("?page=client&id=192.0.2.99&tz=UTC")
         assert visit.page.locator(".visit").count() == 1

@@ -9,7 +9,7 @@ import secrets
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TypeVar, cast
 
 from asgiref.sync import async_to_sync
 
@@ -19,7 +19,7 @@ from auditmw.event import Event, encode
 from auditmw.head import ResponseHeaders, header_name
 from auditmw.health import Health
 from auditmw.identity import Identity, Pseudonyms, key_file
-from auditmw.journal import Journal, StreamJournal
+from auditmw.journal import Journal, Quota, StreamJournal
 from auditmw.peer import DEFAULT_TRUSTED, Proxies
 from auditmw.policy import Policy
 from auditmw.redact import Redactor
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from auditmw.formats.record import RecordFormat
     from auditmw.ship.inprocess import Shipping
 
+WhenFull = Literal["drop_newest", "refuse", "drop_oldest_unshipped"]
 Resolver = Callable[[Request], Identity | None] | Callable[[Request], Awaitable[Identity | None]]
 
 _T = TypeVar("_T")
@@ -70,6 +71,9 @@ class Audit:
     application runs when that record cannot be written.
     `durability`: ``os`` survives the death of the process; ``disk`` also that of the machine.
     `rotate_bytes`, `rotate_seconds`: when a journal file is closed and the next one begun.
+    `quota_bytes`: how many the journal may have, of all processes together. `when_full`: ``drop_newest`` counts and
+    tells what is not written; ``refuse`` is that of `on_failure`; ``drop_oldest_unshipped`` removes the oldest closed
+    files, first those that were shipped, and counts and tells the events of the others.
     `ship`: URLs of systems that a thread sends the events to, as `auditmw ship` does, which is a process of its own.
 
     Raises ValueError or TypeError that say what was expected, what came, and what to do.
@@ -95,24 +99,24 @@ class Audit:
         durability: Literal["os", "disk"] = "os",
         rotate_bytes: int = 16 * 1024 * 1024,
         rotate_seconds: float = 3600.0,
+        quota_bytes: int | None = None,
+        when_full: WhenFull = "drop_newest",
         ship: Iterable[str] = (),
     ) -> None:
-        refuse = _one_of("on_failure", on_failure, ("serve", "refuse")) == "refuse"
-        self.journal, key = _open(destination, durability, rotate_bytes, rotate_seconds)
+        refuse = "refuse" in (_one_of("on_failure", on_failure, ("serve", "refuse")), when_full)
+        self.journal, key = _open(destination, durability, rotate_bytes, rotate_seconds, _quota(quota_bytes, when_full))
         self._health = Health()
         formatter = _formatter(format, self.journal, self._health.count)
         self._emitter = Emitter(self.journal, self._health, described := _service(service), formatter)
         self._shipping = _shipping(ship, self.journal, self._health)
         tracer, redactor, headers = tracer or Tracer(), redactor or Redactor(), headers or ResponseHeaders()
-        asked, asked_async = _resolvers(resolver)
         self.policy = Policy(
             service=described,
             tracer=tracer,
             proxies=trusted_proxies if isinstance(trusted_proxies, Proxies) else Proxies(trusted_proxies),
             redactor=redactor,
             pseudonyms=pseudonyms or Pseudonyms(key),
-            resolver=asked,
-            async_resolver=asked_async,
+            **_resolvers(resolver)._asdict(),
             exempt=_exempt(exempt),
             exempt_errors=exempt_errors,
             intent=intent or refuse,
@@ -151,8 +155,7 @@ class Audit:
         """
         policy = self.policy
         if policy.resolver is None and policy.async_resolver is None:
-            asked, asked_async = _resolvers(resolver)
-            policy = replace(policy, resolver=asked, async_resolver=asked_async)
+            policy = replace(policy, **_resolvers(resolver)._asdict())
         if blocking and policy.async_resolver is not None:  # a WSGI server's threads have no event loop of their own
             policy = replace(policy, resolver=async_to_sync(policy.async_resolver), async_resolver=None)
         return policy
@@ -187,15 +190,29 @@ def _open(
     durability: Literal["os", "disk"],
     rotate_bytes: int,
     rotate_seconds: float,
+    quota: Quota | None,
 ) -> tuple[Journal | StreamJournal, bytes | Callable[[], bytes]]:
     """The journal, and the key for pseudonyms: the directory's, or for a stream one that this process tree makes."""
     _one_of("durability", durability, ("os", "disk"))
     if callable(getattr(destination, "write", None)):
+        if quota is not None:
+            raise ValueError("expected no quota for a stream: what it takes is gone, and its reader's to bound")
         return StreamJournal(cast(BinaryIO, destination)), secrets.token_bytes(32)
     if not isinstance(destination, (str, os.PathLike)):
         raise TypeError(f"expected a directory or a binary stream as destination, not {destination!r}")
-    journal = Journal(destination, durability=durability, rotate_bytes=rotate_bytes, rotate_seconds=rotate_seconds)
+    journal = Journal(
+        destination, durability=durability, rotate_bytes=rotate_bytes, rotate_seconds=rotate_seconds, quota=quota
+    )
     return journal, key_file(destination)
+
+
+def _quota(quota_bytes: int | None, when_full: WhenFull) -> Quota | None:
+    _one_of("when_full", when_full, ("drop_newest", "refuse", "drop_oldest_unshipped"))
+    if quota_bytes is not None:
+        return Quota(quota_bytes, drop_oldest=when_full == "drop_oldest_unshipped")
+    if when_full != "drop_newest":
+        raise ValueError(f"expected quota_bytes, how many are full, beside when_full={when_full!r}")
+    return None
 
 
 def _shipping(urls: Iterable[str], journal: Journal | StreamJournal, health: Health) -> Shipping | None:
@@ -245,17 +262,20 @@ def _exempt(patterns: Iterable[str]) -> tuple[re.Pattern[str], ...]:
     return tuple(compiled)
 
 
-def _resolvers(
-    resolver: Resolver | None,
-) -> tuple[Callable[[Request], Identity | None] | None, Callable[[Request], Awaitable[Identity | None]] | None]:
+class _Resolvers(NamedTuple):
+    resolver: Callable[[Request], Identity | None] | None = None
+    async_resolver: Callable[[Request], Awaitable[Identity | None]] | None = None
+
+
+def _resolvers(resolver: Resolver | None) -> _Resolvers:
     if resolver is None:
-        return None, None
+        return _Resolvers()
     if not callable(resolver):
         raise TypeError(f"expected a callable Request -> Identity | None as resolver, not {resolver!r}")
     call = resolver if inspect.isroutine(resolver) else type(resolver).__call__
     if inspect.iscoroutinefunction(call):
-        return None, cast("Callable[[Request], Awaitable[Identity | None]]", resolver)
-    return cast("Callable[[Request], Identity | None]", resolver), None
+        return _Resolvers(None, cast("Callable[[Request], Awaitable[Identity | None]]", resolver))
+    return _Resolvers(cast("Callable[[Request], Identity | None]", resolver))
 
 
 def _captured(names: Iterable[str], redactor: Redactor) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from typing import Any
 from auditmw.event import SCHEMA, SEVERITY, Event, encode, new_id, timestamp
 from auditmw.health import Health
 from auditmw.journal import Journal, StreamJournal
+from auditmw.journal.quota import Dropped
 from auditmw.trace import new_span_id, new_trace_id
 
 
@@ -36,6 +37,8 @@ class Emitter:
         self._service = service
         self._format = formatter
         self._begin()
+        if isinstance(journal, Journal) and journal.quota is not None:
+            journal.quota.on_dropped = self._account_dropped
 
     def renew_in_child(self) -> None:
         """Start anew in a forked child: the parent writes its own file, and tells of its own losses."""
@@ -73,6 +76,16 @@ class Emitter:
             lost = self._lost or {"count": 0, "first": moment}
             self._lost = {**lost, "count": lost["count"] + 1, "last": moment, "reason": str(error)[:256]}
 
+    def _account_dropped(self, dropped: Dropped) -> None:
+        """Account for events that gave way to newer ones; the next event that is written tells."""
+        reason = "the journal was full: the oldest events, which were not shipped yet, gave way"
+        self._health.count("dropped", reason)
+        with self._lock:
+            lost = self._lost or {"count": 0, "first": dropped.first, "last": dropped.last}
+            first, last = min(lost["first"], dropped.first), max(lost["last"], dropped.last)
+            count = lost["count"] + dropped.events
+            self._lost = {"count": count, "first": first, "last": last, "reason": reason}
+
     def _tell(self) -> None:
         with self._lock:
             lost, self._lost = self._lost, None
@@ -86,7 +99,7 @@ class Emitter:
             "event": "auditmw.gap",
             "level": "critical",
             "severity": SEVERITY["critical"],
-            "message": f"{lost['count']} audit events could not be written",
+            "message": f"{lost['count']} audit events could not be written, or kept",
             "outcome": {"result": "failure", "reason": "events_lost"},
             "trace": {"trace_id": new_trace_id(), "span_id": new_span_id(), "flags": 2, "origin": "generated"},
             "service": self._service,

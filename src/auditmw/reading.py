@@ -39,7 +39,7 @@ def what_is_wrong_with(directory: str | os.PathLike[str]) -> str | None:
     if not path.is_dir():
         return f"{str(path)!r} is not a directory; is it the one given to Audit?"
     inside = {entry.name for entry in os.scandir(path)}
-    if inside & {"journal", "archive"} or inside <= {"pseudonym.key", "quarantine", "viewer", "ship"}:
+    if inside & {"journal", "archive"} or inside <= {"pseudonym.key", "quarantine", "viewer", "ship", "collect"}:
         return None
     if path.name == "journal" and any(name.endswith(".jsonl") for name in inside):
         return f"{str(path)!r} is the journal in one; give {str(path.parent)!r}"

@@ -1,6 +1,7 @@
 // The API: questions that can be cancelled, and what may come of them.
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
+import { dismissAll, inTurn, type Turn } from "./turns";
 import type { Answer } from "./types";
 
 export type Params = Readonly<Record<string, string | number | boolean | readonly string[] | null | undefined>>;
@@ -58,18 +59,25 @@ async function fetched(url: string, options: RequestInit): Promise<unknown> {
 }
 
 /** Ask a question. When `signal` aborts, the server is told to stop working on it. */
-export async function ask<T>(path: string, params: Params = {}, signal?: AbortSignal): Promise<Answer<T>> {
+export async function ask<T>(path: string, params: Params = {}, signal?: AbortSignal, turn: Turn = "at once"): Promise<Answer<T>> {
+  counted(1);
+  try {
+    return (await inTurn(turn, signal, () => sent(path, params, signal))) as Answer<T>;
+  } finally {
+    counted(-1);
+  }
+}
+
+async function sent(path: string, params: Params, signal?: AbortSignal): Promise<unknown> {
   const token = `${session}-${++lastToken}`;
   const stop = () => void tell(token);
   signal?.addEventListener("abort", stop, { once: true });
   tokens.add(token);
-  counted(1);
   try {
-    return (await fetched(address(path, { ...params, token }), signal ? { signal } : {})) as Answer<T>;
+    return await fetched(address(path, { ...params, token }), signal ? { signal } : {});
   } finally {
     signal?.removeEventListener("abort", stop);
     tokens.delete(token);
-    counted(-1);
   }
 }
 
@@ -87,6 +95,7 @@ function tell(token: string): Promise<unknown> {
 /** End all questions under way: they answer with what they have found, and say that they were cancelled. */
 export function cancelAll(): void {
   for (const token of tokens) void tell(token);
+  dismissAll();
 }
 
 /** An answer that a component shows: the last one stays while the next one is asked for. */
@@ -101,7 +110,7 @@ export interface Asked<T> {
 }
 
 /** Ask, and ask anew whenever path or parameters change; the earlier question is cancelled. Null asks nothing. */
-export function useAnswer<T>(path: string | null, params: Params = {}): Asked<T> {
+export function useAnswer<T>(path: string | null, params: Params = {}, turn: Turn = "at once"): Asked<T> {
   const [attempt, setAttempt] = useState(0);
   const retry = (): void => setAttempt((count) => count + 1);
   const [asked, set] = useState<Omit<Asked<T>, "retry">>({ data: undefined, error: undefined, busy: path !== null });
@@ -113,7 +122,7 @@ export function useAnswer<T>(path: string | null, params: Params = {}): Asked<T>
     }
     const abort = new AbortController();
     set(({ data, error }) => ({ data, error, busy: true }));
-    ask<T>(path, params, abort.signal)
+    ask<T>(path, params, abort.signal, turn)
       .then((data) => ({ data, error: undefined }))
       .catch((error: unknown) => ({ data: undefined, error: toApiError(error) }))
       .then((result) => abort.signal.aborted || set({ ...result, busy: false }));

@@ -25,6 +25,7 @@ from auditmw.archive.parts import Draft, publish, what_is_wrong_with
 from auditmw.archive.rebuild import rebuilt
 from auditmw.archive.sql import connect
 from auditmw.journal import journal_files, writer_of
+from auditmw.journal.cursor import held_files
 from auditmw.journal.layout import JOURNAL
 
 IMPORTED = "import-"
@@ -155,7 +156,9 @@ class Leader:
 
     def sweep(self) -> None:
         """Delete the files that were retired long enough ago, and forget what nobody needs to know any more."""
-        due = [file for file, since in self.manifest.retired.items() if since + self._grace <= self.now()]
+        held = {f"{JOURNAL}/{name}" for name in held_files(self.layout.directory)}  # that somebody has yet to ship
+        retired = self.manifest.retired.items()
+        due = [file for file, since in retired if since + self._grace <= self.now() and file not in held]
         for file in due:
             durable.remove(self.layout.directory / file)
         if not due:
@@ -166,7 +169,7 @@ class Leader:
         present = {writer_of(file) for file in journal_files(self.layout.directory)}
         besides = self.manifest.besides.items()
         self.store(
-            retired={file: since for file, since in self.manifest.retired.items() if file not in due},
+            retired={file: since for file, since in retired if file not in due},
             seqs={writer: seqs for writer, seqs in self.manifest.seqs.items() if writer in present},
             besides={w: numbers for w, numbers in besides if w in present or w.startswith(IMPORTED)},
         )

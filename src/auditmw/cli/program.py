@@ -13,6 +13,7 @@ from click.shell_completion import get_completion_class
 
 from auditmw.cli.archiving import archive_command, prune_command
 from auditmw.cli.check import check
+from auditmw.cli.collect import collect
 from auditmw.cli.demo import demo
 from auditmw.cli.import_logs import import_logs
 from auditmw.cli.journeys import conversion, funnel, paths, retention
@@ -66,7 +67,7 @@ for _command in (
     *(user, session, trace, client, context),
     *(funnel, retention, conversion, paths),
     *(import_logs, archive_command, prune_command),
-    *(ship, serve, check, nginx_config, demo),
+    *(ship, collect, serve, check, nginx_config, demo),
 ):
     program.add_command(_command)
 

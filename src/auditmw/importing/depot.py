@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from auditmw.archive.rowfile import Deposit
 
-_MOST_ROWS = 120_000
+_MOST_ROWS = 160_000
 _MOST_LINE_BYTES = 24 * 1024 * 1024  # of events that are no rows, which need more memory
 
 Take = Callable[[Sequence[Deposit]], None]

@@ -122,7 +122,9 @@ class PlainRows:
         path, packed = written
         nobody, unsized, direct, nameless = user == _ABSENT, size == _ABSENT, referrer == _ABSENT, agent == _ABSENT
         shape = method, version, status, zone, not query, nobody, unsized, direct, nameless
-        number_of_shape = self._ready[shape] if shape in self._ready else self._prepared(shape, time, event_of)
+        number_of_shape = self._ready.get(shape, "")
+        if number_of_shape == "":
+            number_of_shape = self._prepared(shape, time, event_of)
         if time != self._time:  # most lines share their second with the line before
             self._time, self._begun = time, self._minutes.second(minute + zone, second)
         if number_of_shape is None or self._begun is None:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import signal
 from collections import deque
@@ -29,6 +30,7 @@ from auditmw.journal.wholefile import write_file
 from auditmw.redact import Redactor
 
 _END_SECONDS = 5.0
+_NICENESS = 5  # so that the parent, which archives what we wrote, is never the one that all wait for
 
 
 class Setup(NamedTuple):
@@ -228,6 +230,7 @@ def _died() -> OSError:
 
 def _serve(connection: Any, setup: Setup) -> None:
     """Write chunks until the parent closes its end, or dies."""
+    os.nice(_NICENESS)
     write = ChunkWriter(setup)
     while True:
         try:

@@ -6,6 +6,7 @@ from auditmw.journal.follow import Follower
 from auditmw.journal.frame import MAX_LINE_BYTES, open_line, seal
 from auditmw.journal.intents import settle
 from auditmw.journal.layout import dead_writers, is_live, journal_files, writer_of
+from auditmw.journal.quota import Quota
 from auditmw.journal.reader import Damage, FileReader, Line, read_lines
 from auditmw.journal.stream import StreamJournal
 from auditmw.journal.wholefile import remove_unfinished, write_file
@@ -19,6 +20,7 @@ __all__ = [
     "Journal",
     "JournalError",
     "Line",
+    "Quota",
     "StreamJournal",
     "dead_writers",
     "is_live",

@@ -244,10 +244,12 @@ def _readable(path: Path) -> Cursor | None:
 def held_files(directory: str | os.PathLike[str]) -> frozenset[str]:
     """Return the names of the journal files that somebody has not shipped yet, and that must not be deleted.
 
-    A file that is still being written is held wherever something is shipped. Raises OSError when DIR/ship cannot be
-    listed: then nothing may be deleted.
+    All of them when DIR/ship cannot be looked at. Raises FileNotFoundError when there is no such directory.
     """
-    found = cursors(directory).values()
+    try:
+        found = list(cursors(directory).values())
+    except OSError:
+        found = [None]
     if not found:
         return frozenset()
     files = journal_files(directory)

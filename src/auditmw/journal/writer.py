@@ -31,6 +31,7 @@ from auditmw.journal.error import JournalError
 from auditmw.journal.forks import renew_after_fork
 from auditmw.journal.frame import seal
 from auditmw.journal.livefile import LiveFile, short_write
+from auditmw.journal.quota import Quota
 
 _UPKEEP_SECONDS = 1.0
 _AT_ONCE = float("-inf")
@@ -46,7 +47,7 @@ class Journal:
 
     `durability`: what `sync` waits for: "os" for nothing, "disk" for stable storage.
     `rotate_bytes`, `rotate_seconds`: a new file is begun when the current one is that large or that old.
-    `clock`: seconds that never go back.
+    `clock`: seconds that never go back. `quota`: when it is full, `append` raises JournalError until there is room.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Journal:
         rotate_bytes: int = 16 * 1024 * 1024,
         rotate_seconds: float = 3600.0,
         clock: Callable[[], float] = time.monotonic,
+        quota: Quota | None = None,
     ) -> None:
         if durability not in ("os", "disk"):
             raise ValueError(f"expected durability 'os' or 'disk', not {durability!r}")
@@ -69,6 +71,7 @@ class Journal:
         self._rotate_bytes = rotate_bytes
         self._rotate_seconds = rotate_seconds
         self._clock = clock
+        self._quota = quota
         self._begin()
         renew_after_fork(self)
 
@@ -84,8 +87,10 @@ class Journal:
         self._bytes = 0
         self._number = 0  # of the last file
         self._opened_at = 0.0
+        self._begun_at = 0  # the value of _bytes at which the file was empty
         self._rotate_at = 0  # the value of _bytes at which the file is full
         self._upkeep_at = _AT_ONCE
+        self._full: JournalError | None = None  # the quota's word, a second old at most
         self._unsynced: list[bytes] = []  # the lines of rule 4
         self._unsynced_bytes = 0
         self._synced_seq = 0
@@ -98,6 +103,11 @@ class Journal:
         """Start as a new writer in a forked child; the parent's file, lock and numbers stay the parent's."""
         self._close_file()
         self._begin()
+
+    @property
+    def quota(self) -> Quota | None:
+        """The quota, if there is one."""
+        return self._quota
 
     @property
     def writer(self) -> str:
@@ -120,6 +130,8 @@ class Journal:
                 return self._aside().append(body)
             if self._clock() >= self._upkeep_at:
                 self._upkeep()
+            if self._full is not None:
+                raise self._note(self._full, self._directory)
             before = self._busy
             self._busy = _APPENDING
             try:
@@ -192,6 +204,7 @@ class Journal:
                 rotate_bytes=self._rotate_bytes,
                 rotate_seconds=self._rotate_seconds,
                 clock=self._clock,
+                quota=self._quota,
             )
         return self._second
 
@@ -201,6 +214,8 @@ class Journal:
             self._sync_up_to(self._seq)
         now = self._clock()
         self._upkeep_at = now + _UPKEEP_SECONDS
+        if self._quota is not None:
+            self._look_for_room(self._quota)
         file = self._file
         if file is None or self._fd == _NO_FILE:
             return
@@ -209,6 +224,19 @@ class Journal:
             self._leave(file, OSError(errno.ENOENT, "was removed or moved away while it was written"))
         elif self._is_full(now) and not self._unsynced:
             self._fd = _NO_FILE
+
+    def _look_for_room(self, quota: Quota) -> None:
+        before, self._busy = self._busy, _APPENDING
+        try:
+            self._full = quota.check(self._directory)
+            holds_something = self._fd != _NO_FILE and self._bytes != self._begun_at and not self._unsynced
+            if self._full is not None and holds_something:
+                self._open()
+                self._full = quota.check(self._directory)
+        except OSError as error:  # then this file stays, and takes no more
+            self._note(error, self._directory)
+        finally:
+            self._busy = before
 
     def _is_full(self, now: float) -> bool:
         return self._bytes >= self._rotate_at or now - self._opened_at >= self._rotate_seconds
@@ -257,6 +285,7 @@ class Journal:
             old.close()
         self._opened_at = self._clock()
         self._upkeep_at = self._opened_at + _UPKEEP_SECONDS
+        self._begun_at = self._bytes
         self._rotate_at = self._bytes + self._rotate_bytes
         self._bytes += self._unsynced_bytes
 

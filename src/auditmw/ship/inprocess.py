@@ -44,11 +44,14 @@ class Shipping:
         self._count = count
         for url in self._urls:
             target_for(url)
-        self.renew_in_child()
+        self._begin()
 
     def renew_in_child(self) -> None:
         """Start anew at the next event: threads do not live on in a forked child."""
-        _of_parents.append(getattr(self, "_shippers", None))
+        _of_parents.extend(self._shippers)
+        self._begin()
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._started = False
         self._closed = threading.Event()
@@ -110,4 +113,4 @@ class Shipping:
             shipper.stop()
         for thread in self._threads:
             thread.join(_PATIENCE_SECONDS)
-        self.renew_in_child()
+        self._begin()

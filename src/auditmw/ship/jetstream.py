@@ -27,6 +27,7 @@ from auditmw.ship.target import RetryableError, ShipError, UnusableError
 
 IDLE_SECONDS = 60.0  # the server takes a client for gone that does not answer for some minutes
 _PORT = 4222
+_CLOSE_SECONDS = 1.0
 _LONGEST_REASON = 200
 _REFUSED = ("authorization violation", "authentication", "permissions violation", "user authentication", "nkey")
 
@@ -99,6 +100,17 @@ class Place:
         except OSError as error:  # ssl.SSLError is one
             raise UnusableError(f"cannot use the keys that {self.shown} names: {error}") from error
         return options
+
+
+class _Client(Client):
+    """A client that tells nobody's password to a server without TLS, where that was asked for."""
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if "tls" in self.options:
+            if not (info.get("tls_required") or info.get("tls_available")):
+                raise nats.errors.SecureConnWantedError
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
 
 
 class Connection:
@@ -185,7 +197,7 @@ class Connection:
         raise (usable or problems)[0]
 
     async def _opened(self, server: str, options: dict[str, Any]) -> Client:
-        client = Client()
+        client = _Client()
         patience = min(self.place.timeout_seconds, 5.0)
         try:
             await asyncio.wait_for(
@@ -203,8 +215,8 @@ class Connection:
                 3 * patience,
             )
         except BaseException:
-            with contextlib.suppress(Exception):
-                await client.close()
+            with contextlib.suppress(Exception):  # after a failed TLS handshake it waits for ever
+                await asyncio.wait_for(client.close(), _CLOSE_SECONDS)
             raise
         return client
 
@@ -226,8 +238,8 @@ class Connection:
         if isinstance(error, nats.errors.NoServersError) and self._heard:
             said = self._heard
         text = f"{prefix}{said}"[:_LONGEST_REASON]
-        refused = isinstance(error, ssl.SSLError) or any(word in said.lower() for word in _REFUSED)
-        if refused or isinstance(error, ValueError):
+        refused = isinstance(error, (ssl.SSLError, nats.errors.SecureConnWantedError))
+        if refused or isinstance(error, ValueError) or any(word in said.lower() for word in _REFUSED):
             return UnusableError(f"{self.place.shown} refuses us: {text}")
         if isinstance(error, (TimeoutError, asyncio.CancelledError)):
             text = f"{prefix}no answer in {self.place.timeout_seconds:g} s"
@@ -238,7 +250,7 @@ class Connection:
         if client is None or self._runner is None:
             return
         with contextlib.suppress(Exception, asyncio.CancelledError):
-            self._runner.run(asyncio.wait_for(_closed(client), 5))
+            self._runner.run(asyncio.wait_for(_closed(client), _CLOSE_SECONDS))
 
 
 async def _closed(client: Client) -> None:

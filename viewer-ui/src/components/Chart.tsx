@@ -5,6 +5,7 @@
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { count, shortCount } from "../numbers";
 import { moment, shortMoment, zone } from "../time";
+import { Text } from "./Text";
 
 export interface Series {
   name: string;
@@ -159,7 +160,7 @@ function Tip({ edges, series, at, format = count }: ChartProps & { at: number })
       {here.map(({ name, colour, values }) => (
         <span key={name}>
           <i class="swatch" style={{ background: `var(${colour})` }} />
-          {name}
+          <Text text={name} limit={40} />
           <b>{format(values[at]!)}</b>
         </span>
       ))}

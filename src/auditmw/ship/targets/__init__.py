@@ -54,12 +54,90 @@ def _postgres() -> Open:
     return open_target
 
 
+def _redis() -> Open:
+    from auditmw.ship.targets.redis import open_target
+
+    return open_target
+
+
+def _http() -> Open:
+    from auditmw.ship.targets.http import open_target
+
+    return open_target
+
+
+def _elastic() -> Open:
+    from auditmw.ship.targets.elastic import open_target
+
+    return open_target
+
+
+def _loki() -> Open:
+    from auditmw.ship.targets.loki import open_target
+
+    return open_target
+
+
+def _splunk() -> Open:
+    from auditmw.ship.targets.splunk import open_target
+
+    return open_target
+
+
+def _otlp_http() -> Open:
+    from auditmw.ship.targets.otlp_http import open_target
+
+    return open_target
+
+
+def _otlp_grpc() -> Open:
+    from auditmw.ship.targets.otlp_grpc import open_target
+
+    return open_target
+
+
+def _syslog() -> Open:
+    from auditmw.ship.targets.syslog import open_target
+
+    return open_target
+
+
+def _relp() -> Open:
+    from auditmw.ship.targets.relp import open_target
+
+    return open_target
+
+
+def _clickhouse() -> Open:
+    from auditmw.ship.targets.clickhouse import open_target
+
+    return open_target
+
+
 KINDS = {
     "stdout": Kind(_stdout, "", "one record a line to standard output"),
     "file": Kind(_file, "", "one record a line at the end of a file"),
     "postgresql": Kind(_postgres, "postgres", "one row an event to PostgreSQL, exactly once"),
+    "redis": Kind(_redis, "redis", "one entry an event to a Redis stream"),
+    "rediss": Kind(_redis, "redis", "the same over TLS"),
     "nats": Kind(_nats, "nats", "one event a message to a stream of NATS JetStream"),
     "kafka": Kind(_kafka, "kafka", "one event a message to a topic of Apache Kafka"),
+    "http": Kind(_http, "", "newline-delimited JSON in POST requests"),
+    "https": Kind(_http, "", "the same over TLS"),
+    "elastic+http": Kind(_elastic, "", "documents to Elasticsearch or OpenSearch, in bulk"),
+    "elastic+https": Kind(_elastic, "", "the same over TLS"),
+    "loki+http": Kind(_loki, "", "lines to Grafana Loki"),
+    "loki+https": Kind(_loki, "", "the same over TLS"),
+    "splunk+http": Kind(_splunk, "", "events to Splunk's HTTP Event Collector"),
+    "splunk+https": Kind(_splunk, "", "the same over TLS"),
+    "otlp+http": Kind(_otlp_http, "otlp", "log records to an OpenTelemetry collector over HTTP"),
+    "otlp+https": Kind(_otlp_http, "otlp", "the same over TLS"),
+    "otlp+grpc": Kind(_otlp_grpc, "otlp", "log records to an OpenTelemetry collector over gRPC, with tls=yes over TLS"),
+    "syslog+tcp": Kind(_syslog, "", "RFC 5424 messages over TCP, which answers nothing"),
+    "syslog+tls": Kind(_syslog, "", "the same over TLS"),
+    "syslog+relp": Kind(_relp, "", "RFC 5424 messages over RELP, which answers each, with tls=yes over TLS"),
+    "clickhouse": Kind(_clickhouse, "", "one row an event to ClickHouse, on one server or a cluster"),
+    "clickhouses": Kind(_clickhouse, "", "the same over TLS"),
 }
 """The schemes that `--to` takes."""
 

@@ -17,12 +17,24 @@ export function Head({ title, children }: { title: string; children?: ComponentC
     <div class="page-title">
       <h1>{title}</h1>
       <Working />
-      <button type="button" class="button quiet square" aria-label="Copy a link to this page" title="Copy a link; its times are fixed" onClick={() => void copy(frozen(), "Link copied")}>
+      <button
+        type="button"
+        class="button quiet square"
+        aria-label="Copy a link to this page"
+        title="Copy a link; its times are fixed"
+        onClick={() => void copy(frozen(), "Link copied")}
+      >
         <Icon name="link" />
       </button>
       {children}
       <div class="page-filter">
-        <QueryField label="Only events that match" quiet value={query.value} placeholder="All events; narrow them with a query" run={(q) => go({ q })} />
+        <QueryField
+          label="Only events that match"
+          quiet
+          value={query.value}
+          placeholder="All events; narrow them with a query"
+          run={(q) => go({ q })}
+        />
       </div>
     </div>
   );

@@ -37,7 +37,8 @@ export function Result<T extends { partial?: Partial | null }>(props: { asked: A
 export function WithoutUnit({ events, unit }: { events: number; unit: Unit }) {
   return events ? (
     <p class="hint">
-      {counted(events, "event")} more {events === 1 ? "belongs" : "belong"} to no {NOUNS[unit]}, and {events === 1 ? "is" : "are"} in none of the numbers.
+      {counted(events, "event")} more {events === 1 ? "belongs" : "belong"} to no {NOUNS[unit]}, and {events === 1 ? "is" : "are"} in none of the
+      numbers.
     </p>
   ) : null;
 }

@@ -8,7 +8,10 @@ import { copy } from "../../shell/notice";
 
 /** The query for a page: the route; or, where events have none, paths of its shape. */
 export function pageClause(name: string): string {
-  const shape = name.split("{id}").map((part) => part.replace(/[*?"(),\\<>]/g, "\\$&")).join("*");
+  const shape = name
+    .split("{id}")
+    .map((part) => part.replace(/[*?"(),\\<>]/g, "\\$&"))
+    .join("*");
   const path = /\s|\.\./.test(name) ? quoted(name) : shape; // what no shape can have: spaces, and a range's dots
   return `(route:${quoted(name)} OR -route:* path:${path})`;
 }

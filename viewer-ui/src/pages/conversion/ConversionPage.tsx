@@ -164,7 +164,8 @@ function Periods({ answer, noun }: { answer: Conversion; noun: string }) {
       <Table label="By period" columns={columns} rows={rows} rowKey={({ start }) => start} />
       <p class="hint">
         Who converts in two periods counts in both, and once in the whole range.
-        {answer.without_unit > 0 && ` ${count(answer.without_unit)} events that match the goal belong to no ${NOUNS[unit.value]}, and are in no rate.`}
+        {answer.without_unit > 0 &&
+          ` ${count(answer.without_unit)} events that match the goal belong to no ${NOUNS[unit.value]}, and are in no rate.`}
       </p>
     </>
   );

@@ -36,7 +36,7 @@ export function EventsPage() {
       columnActions.value = null;
     };
   }, []);
-  const histogram = useAnswer<Histogram | null>("histogram", { ...scope.value, by: by.value, at_most: narrow.value ? 40 : 120, tick: tick.value || null });
+  const histogram = useAnswer<Histogram | null>("histogram", { ...scope.value, by: by.value, at_most: narrow.value ? 40 : 120, tick: tick.value || null }, "then");
   return (
     <div class="events-page">
       <h1 class="offscreen">Audit events</h1>

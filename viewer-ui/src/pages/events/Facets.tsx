@@ -13,27 +13,60 @@ import type { Facet } from "../../types";
 import { ask, DEFAULT_FACETS, facetFields, scope } from "./state";
 
 const FIRST = 6;
+const TOGETHER = 4;
 
 export function Facets({ tick }: { tick: number }) {
   const [closed, setClosed] = useState<readonly string[]>([]);
-  const open = facetFields.value.filter((name) => !closed.includes(name));
-  const asked = useAnswer<Facet[]>(open.length ? "facets" : null, { ...scope.value, fields: open.join(","), limit: 12, multi: true, tick: tick || null });
-  const pinned = (names: readonly string[]): void => go({ facet: names.join() === DEFAULT_FACETS.join() ? null : names }, { replace: true });
+  const names = facetFields.value;
+  const pinned = (wanted: readonly string[]): void => go({ facet: wanted.join() === DEFAULT_FACETS.join() ? null : wanted }, { replace: true });
+  const toggle = (name: string): void => setClosed(closed.includes(name) ? closed.filter((known) => known !== name) : [...closed, name]);
   return (
-    <div class={`facets ${asked.busy && asked.data ? "stale" : ""}`}>
+    <div class="facets">
+      {Array.from({ length: Math.ceil(names.length / TOGETHER) }, (_, at) => (
+        <Group
+          key={at}
+          names={names.slice(at * TOGETHER, (at + 1) * TOGETHER)}
+          tick={tick}
+          closed={closed}
+          toggle={toggle}
+          remove={(name) => pinned(names.filter((known) => known !== name))}
+        />
+      ))}
+      <AddFacet add={(name) => pinned([...names.filter((known) => known !== name), name])} />
+    </div>
+  );
+}
+
+interface GroupProps {
+  names: readonly string[];
+  tick: number;
+  closed: readonly string[];
+  toggle: (name: string) => void;
+  remove: (name: string) => void;
+}
+
+/** Some fields that are asked for together: the first ones are there while others are still counted. */
+function Group({ names, tick, closed, toggle, remove }: GroupProps) {
+  const open = names.filter((name) => !closed.includes(name));
+  const asked = useAnswer<Facet[]>(
+    open.length ? "facets" : null,
+    { ...scope.value, fields: open.join(","), limit: 12, multi: true, tick: tick || null },
+    "at last",
+  );
+  return (
+    <div class={asked.busy && asked.data ? "stale" : ""}>
       <ErrorNote error={asked.error} retry={asked.retry} what="Facets" />
-      {facetFields.value.map((name) => (
+      {names.map((name) => (
         <FacetOf
           key={name}
           name={name}
           facet={asked.data?.answer.find(({ field }) => field === name || namesOf(name).includes(field.toLowerCase()))}
           asked={asked}
           open={!closed.includes(name)}
-          toggle={() => setClosed(closed.includes(name) ? closed.filter((known) => known !== name) : [...closed, name])}
-          remove={() => pinned(facetFields.value.filter((known) => known !== name))}
+          toggle={() => toggle(name)}
+          remove={() => remove(name)}
         />
       ))}
-      <AddFacet add={(name) => pinned([...facetFields.value.filter((known) => known !== name), name])} />
     </div>
   );
 }

@@ -68,13 +68,31 @@ function Builder() {
               placeholder={["path:/pricing", "path:/signup method:POST"][at] ?? "event:user_signed_up"}
               run={(query) => setSteps(all.map((known, place) => (place === at ? query : known)))}
             />
-            <button type="button" class="button quiet small square" aria-label={`Move step ${at + 1} up`} disabled={at === 0} onClick={() => setSteps(moved(at, at - 1))}>
+            <button
+              type="button"
+              class="button quiet small square"
+              aria-label={`Move step ${at + 1} up`}
+              disabled={at === 0}
+              onClick={() => setSteps(moved(at, at - 1))}
+            >
               <Icon name="up" />
             </button>
-            <button type="button" class="button quiet small square" aria-label={`Move step ${at + 1} down`} disabled={at === all.length - 1} onClick={() => setSteps(moved(at, at + 1))}>
+            <button
+              type="button"
+              class="button quiet small square"
+              aria-label={`Move step ${at + 1} down`}
+              disabled={at === all.length - 1}
+              onClick={() => setSteps(moved(at, at + 1))}
+            >
               <Icon name="chevron" />
             </button>
-            <button type="button" class="button quiet small square" aria-label={`Remove step ${at + 1}`} disabled={all.length <= 2} onClick={() => setSteps(all.filter((_, place) => place !== at))}>
+            <button
+              type="button"
+              class="button quiet small square"
+              aria-label={`Remove step ${at + 1}`}
+              disabled={all.length <= 2}
+              onClick={() => setSteps(all.filter((_, place) => place !== at))}
+            >
               <Icon name="close" />
             </button>
           </li>
@@ -85,7 +103,14 @@ function Builder() {
           <Icon name="plus" /> Add a step
         </button>
         <Select label="Of" name="unit" value={unit.value} options={UNITS} />
-        <Entry label="Within" name="window" value={span.value} placeholder="any time" pattern="\s*(\d+(ms|s|m|h|d|w))*\s*" hint="A span such as 30m, 1h30m or 7d" />
+        <Entry
+          label="Within"
+          name="window"
+          value={span.value}
+          placeholder="any time"
+          pattern="\s*(\d+(ms|s|m|h|d|w))*\s*"
+          hint="A span such as 30m, 1h30m or 7d"
+        />
         <Entry label="Break down by" name="breakdown" value={breakdown.value} placeholder="nothing" fields hint="A field, by its first value" />
         <Check label="Nothing in between" name="strict" value={strict.value} />
       </div>
@@ -129,7 +154,11 @@ function Bar({ step, at, last, noun }: { step: Step; at: number; last: boolean; 
       <p class="funnel-figures">
         <Drill of={units} address={listHref(at + 1, "reached")} what={`${noun}s at step ${at + 1}`} />
         {at === 0 ? <span>{units === 1 ? noun : `${noun}s`}</span> : <span>{overall === null ? "–" : percent(overall)} of all</span>}
-        {at > 1 && conversion !== null && <span>{percent(conversion)} of step {at}</span>}
+        {at > 1 && conversion !== null && (
+          <span>
+            {percent(conversion)} of step {at}
+          </span>
+        )}
         {median_seconds !== null && <span class="muted">half within {spanText(Number(median_seconds.toPrecision(3)))}</span>}
       </p>
       {!last && (
@@ -156,28 +185,31 @@ function Drill({ of, address, what }: { of: number; address: string; what: strin
 
 const segmentName = ({ value, rest }: Segment) => (rest ? <em>all others</em> : value === null ? <em>none</em> : <Text text={value} limit={80} />);
 
+/** Each number leads to those whom it counts, where the API can be asked for them: not of all others, nor of an empty text. */
 function Segments({ answer }: { answer: Funnel }) {
   const noun = NOUNS[unit.value];
   const columns: Column<Segment>[] = [
     { key: "value", title: breakdown.value, cell: segmentName },
-    ...answer.steps.map(
-      (_, at): Column<Segment> => ({
-        key: `step-${at}`,
-        title: `Step ${at + 1}`,
-        numeric: true,
-        sort: (row) => row.steps[at]!.units,
-        cell: ({ value, rest, steps: [...own] }) => {
-          const { units, overall } = own[at]!;
-          return (
-            <>
-              {rest ? count(units) : <Drill of={units} address={listHref(at + 1, "reached", value)} what={`${noun}s at step ${at + 1} with ${value ?? "none"}`} />}
-              {at > 0 && overall !== null && " "}
-              {at > 0 && overall !== null && <small>{percent(overall)}</small>}
-            </>
-          );
-        },
-      }),
-    ),
+    ...answer.steps.map((_, at): Column<Segment> => ({
+      key: `step-${at}`,
+      title: `Step ${at + 1}`,
+      numeric: true,
+      sort: (row) => row.steps[at]!.units,
+      cell: ({ value, rest, steps: [...own] }) => {
+        const { units, overall } = own[at]!;
+        return (
+          <>
+            {rest || value === "" ? (
+              count(units)
+            ) : (
+              <Drill of={units} address={listHref(at + 1, "reached", value)} what={`${noun}s at step ${at + 1} with ${value ?? "none"}`} />
+            )}
+            {at > 0 && overall !== null && " "}
+            {at > 0 && overall !== null && <small>{percent(overall)}</small>}
+          </>
+        );
+      },
+    })),
   ];
   return (
     <section aria-label="By segment">

@@ -49,7 +49,15 @@ export function Units({ answer }: { answer: Funnel }) {
         <h2>
           {total === undefined ? "" : `${counted(total, noun)} `}
           {outcome.value === "reached" ? `that reached step ${step}` : `that came no further than step ${step}`}
-          {ofSegment.value && (segment.value ? <> with <Text text={segment.value} limit={60} /></> : " with none")}
+          {ofSegment.value &&
+            (segment.value ? (
+              <>
+                {" "}
+                with <Text text={segment.value} limit={60} />
+              </>
+            ) : (
+              " with none"
+            ))}
         </h2>
         <button type="button" class="button quiet small" onClick={() => go(NO_LIST)}>
           <Icon name="close" /> Close

@@ -22,7 +22,17 @@ export const NO_LIST: Changes = { at: null, outcome: null, segment: null, value:
 /** The question as the API takes it; null while a step is to be written. */
 export const funnel = computed(() =>
   steps.value.length >= 2 && steps.value.every(Boolean)
-    ? { q: query.value, from: from.value, to: to.value, tz: zone.value, step: steps.value, unit: unit.value, strict: strict.value, window: span.value, breakdown: breakdown.value }
+    ? {
+        q: query.value,
+        from: from.value,
+        to: to.value,
+        tz: zone.value,
+        step: steps.value,
+        unit: unit.value,
+        strict: strict.value,
+        window: span.value,
+        breakdown: breakdown.value,
+      }
     : null,
 );
 

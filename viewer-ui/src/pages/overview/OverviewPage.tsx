@@ -2,13 +2,12 @@
 import { useAnswer } from "../../api";
 import { incomplete } from "../../components/State";
 import { choice, from, href, query, to } from "../../location";
-import { zone } from "../../time";
+import { shortMoment, zone } from "../../time";
 import type { Histogram } from "../../types";
 import { Head, Segments } from "../analysis/Form";
 import { Result } from "../analysis/Result";
 import { Timeline } from "../events/Timeline";
 import { by } from "../events/state";
-import { shortMoment } from "../../time";
 import { Tiles } from "./Tiles";
 import { Tops } from "./Tops";
 import type { Summaries } from "./types";
@@ -34,7 +33,10 @@ export function OverviewPage() {
       <section class="card">
         <Timeline asked={traffic} />
       </section>
-      <Result asked={{ ...asked, data: asked.data && { ...asked.data, answer: { ...asked.data.answer, partial: asked.data.answer.now.partial } } }} what="Traffic">
+      <Result
+        asked={{ ...asked, data: asked.data && { ...asked.data, answer: { ...asked.data.answer, partial: asked.data.answer.now.partial } } }}
+        what="Traffic"
+      >
         {({ now, before, scope_before }) => (
           <>
             <p class="hint">

@@ -57,7 +57,14 @@ function Change({ now, before, show, bad }: { now: number; before: number; show:
   const change = before ? now / before - 1 : 0;
   const small = Math.abs(change) < 0.005;
   const tone = !bad || small || now === before ? "" : now > before ? "worse" : "better";
-  const told = now === before ? "unchanged" : !before ? "none before" : small ? "about as before" : `${change > 0 ? "▲" : "▼"} ${change >= 9.995 ? `${Math.round(change + 1)} times` : percent(Math.abs(change))}`;
+  const told =
+    now === before
+      ? "unchanged"
+      : !before
+        ? "none before"
+        : small
+          ? "about as before"
+          : `${change > 0 ? "▲" : "▼"} ${change >= 9.995 ? `${Math.round(change + 1)} times` : percent(Math.abs(change))}`;
   return (
     <small class={`change ${tone}`} title={`${show(before)} before`}>
       {told}

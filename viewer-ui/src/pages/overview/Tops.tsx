@@ -9,7 +9,12 @@ import type { Lists, Summary } from "./types";
 
 const LISTS: readonly [list: Lists, title: string, of: string, cell: (value: string) => ComponentChildren][] = [
   ["pages", "Pages", "Page", (value) => <PageName name={value} />],
-  ["referrers", "Referrers", "Site", (value) => (/^[\w.-]+$/.test(value) ? <a href={filtered(`referrer:*//${value}*`)}>{value}</a> : <Text text={value} limit={80} />)],
+  [
+    "referrers",
+    "Referrers",
+    "Site",
+    (value) => (/^[\w.-]+$/.test(value) ? <a href={filtered(`referrer:*//${value}*`)}>{value}</a> : <Text text={value} limit={80} />),
+  ],
   ["not_found", "Not found (404)", "Path", (value) => <Value field="path" value={value} limit={120} />],
   [
     "ips",

@@ -94,7 +94,8 @@ export function PathsPage() {
   );
 }
 
-const words = <T extends string>(...all: T[]): Record<T, string> => Object.fromEntries(all.map((word) => [word, word] as const)) as unknown as Record<T, string>;
+const words = <T extends string>(...all: T[]): Record<T, string> =>
+  Object.fromEntries(all.map((word) => [word, word] as const)) as unknown as Record<T, string>;
 
 function Columns({ answer, backward }: { answer: Paths; backward: boolean }) {
   const noun = NOUNS[unit.value];
@@ -111,7 +112,14 @@ function Columns({ answer, backward }: { answer: Paths; backward: boolean }) {
             {places.length ? (
               <ul>
                 {places.map(({ place, units, share }) => (
-                  <PlaceRow key={place.kind + place.page} place={place} units={units} share={share} part={partOf(answer, at + 1, place)} step={at + 1} />
+                  <PlaceRow
+                    key={place.kind + place.page}
+                    place={place}
+                    units={units}
+                    share={share}
+                    part={partOf(answer, at + 1, place)}
+                    step={at + 1}
+                  />
                 ))}
               </ul>
             ) : (
@@ -120,9 +128,7 @@ function Columns({ answer, backward }: { answer: Paths; backward: boolean }) {
           </section>
         ))}
       </div>
-      <p class="hint">
-        Choose a number to see, in the steps beside it, how many of them were there.
-      </p>
+      <p class="hint">Choose a number to see, in the steps beside it, how many of them were there.</p>
       <WithoutUnit events={answer.without_unit} unit={unit.value} />
     </section>
   );

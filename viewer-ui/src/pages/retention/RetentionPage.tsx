@@ -140,8 +140,8 @@ function Cohorts({ answer }: { answer: Retention }) {
         </p>
       )}
       <p class="hint">
-        <b>*</b> and striped: the {period.value} is not over yet, or not all of it is in the range, so that there is more to come. “Together” leaves those
-        out. {counted(cohorts.length, "cohort")}.
+        <b>*</b> and striped: the {period.value} is not over yet, or not all of it is in the range, so that there is more to come. “Together” leaves
+        those out. {counted(cohorts.length, "cohort")}.
       </p>
       <WithoutUnit events={answer.without_unit} unit={unit.value} />
     </section>
@@ -162,7 +162,11 @@ function CellOf({ cell, most }: { cell: Cell | undefined; most: number }) {
   const written = show.value === "count" ? count(units) : `${Math.round(share * 100)}%`;
   const heat = Math.min(1, share / most);
   return (
-    <td class={`numeric heat ${complete ? "" : "incomplete"}`} style={{ "--heat": `${Math.round(heat * 50)}%` }} title={`${count(units)}, ${(share * 100).toFixed(1)} %`}>
+    <td
+      class={`numeric heat ${complete ? "" : "incomplete"}`}
+      style={{ "--heat": `${Math.round(heat * 50)}%` }}
+      title={`${count(units)}, ${(share * 100).toFixed(1)} %`}
+    >
       {written}
       {!complete && <span class="offscreen"> so far</span>}
     </td>

@@ -14,7 +14,7 @@ import { ago, moment, spanText } from "../../time";
 import type { AuditEvent } from "../../types";
 import { Working } from "../analysis/Working";
 import { Opened, Opener, Tone, useRowKeys } from "../life/EventRow";
-import { Fact } from "../life/LifePage";
+import { Fact } from "../life/Facts";
 import type { Timeline } from "../life/useLife";
 import { tree, type Span } from "./spans";
 
@@ -76,7 +76,15 @@ function Facts({ spans }: { spans: readonly Span[] }) {
   const users = [...new Set(spans.map(({ event }) => valueOf(event, "user")))].filter((user) => user !== undefined && user !== null);
   const links = (field: string, name: string) => {
     const found = [...new Set(spans.map(({ event }) => valueOf(event, field)))].filter((value) => value !== undefined && value !== null);
-    return found.length > 0 && <Fact name={name}>{found.slice(0, 3).map((value) => <Value key={String(value)} field={field} value={value!} limit={24} />)}</Fact>;
+    return (
+      found.length > 0 && (
+        <Fact name={name}>
+          {found.slice(0, 3).map((value) => (
+            <Value key={String(value)} field={field} value={value!} limit={24} />
+          ))}
+        </Fact>
+      )
+    );
   };
   return (
     <dl class="figures">
@@ -85,7 +93,14 @@ function Facts({ spans }: { spans: readonly Span[] }) {
       </Fact>
       <Fact name="Took">{spanText((Math.max(...spans.map(end)) - start) / 1000)}</Fact>
       <Fact name="Events">{count(spans.length)}</Fact>
-      <Fact name={servicesOf(spans).length === 1 ? "Service" : "Services"}><Text text={servicesOf(spans).map((name) => name || "no name").join(", ")} limit={120} /></Fact>
+      <Fact name={servicesOf(spans).length === 1 ? "Service" : "Services"}>
+        <Text
+          text={servicesOf(spans)
+            .map((name) => name || "no name")
+            .join(", ")}
+          limit={120}
+        />
+      </Fact>
       {links("session", "Session")}
       {users.length > 0 && links("user", "User")}
     </dl>
@@ -131,8 +146,8 @@ function Waterfall({ spans }: { spans: readonly Span[] }) {
       </table>
       {lost > 0 && (
         <p class="hint">
-          {counted(lost, "event")} {lost === 1 ? "tells" : "tell"} of a caller that is not among the events: that service does not record here, or you may
-          not see it.
+          {counted(lost, "event")} {lost === 1 ? "tells" : "tell"} of a caller that is not among the events: that service does not record here, or you
+          may not see it.
         </p>
       )}
     </section>
@@ -173,7 +188,11 @@ function Row({ span, start, total, colour }: { span: Span; start: number; total:
           <div>
             <i
               class={duration === null ? "point" : "took"}
-              style={{ left: `${(after / total) * 100}%`, width: duration === null ? undefined : `${((duration ?? 0) / total) * 100}%`, background: `var(--series-${colour})` }}
+              style={{
+                left: `${(after / total) * 100}%`,
+                width: duration === null ? undefined : `${((duration ?? 0) / total) * 100}%`,
+                background: `var(--series-${colour})`,
+              }}
             />
           </div>
         </td>

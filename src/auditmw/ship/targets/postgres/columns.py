@@ -26,12 +26,12 @@ _ESCAPE = re.compile(
     r"|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|.)",
     re.DOTALL,
 )
-# Numbers that may have more than PostgreSQL's 131,072 digits before the point or 16,383 after it. Hexadecimal digits often
-# look like an exponent; a first look with a fixed letter is the fastest.
+# Numbers that may have more than PostgreSQL's 131,072 digits before the point or 16,383 after it. To begin with a fixed
+# letter makes a search fast; what may follow a number tells it from hexadecimal digits.
 _MOST_DIGITS = 10_000
 _MANY_DIGITS = re.compile(rb"[0-9.]{10000}")
-_EXPONENTS = (re.compile(rb"e[+-]?[0-9]{4}"), re.compile(rb"E[+-]?[0-9]{4}"))
-_LONG_EXPONENT = re.compile(rb"[:,\[\s]-?[0-9.]+[eE][+-]?[0-9]{4}")
+_SMALL_E = re.compile(rb"e[+-]?[0-9]{4,}[\s,}\]]")
+_LARGE_E = re.compile(rb"E[+-]?[0-9]{4,}[\s,}\]]")
 _STRING_OR_NUMBER = re.compile(
     r'"(?:[^"\\]|\\.)*"|(?P<long>-?[0-9.]{10000,}(?:[eE][+-]?[0-9]+)?|-?[0-9.]+[eE][+-]?[0-9]{4,})', re.DOTALL
 )
@@ -62,6 +62,8 @@ def _time(value: Any) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(value)
+        if time.tzinfo is UTC:
+            return time
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
@@ -131,11 +133,8 @@ COLUMNS = (
 """The columns that are taken out of an event, in the order of the table."""
 
 
-class _Leaf(NamedTuple):
-    places: tuple[tuple[int, Convert], ...]
-
-
-_Tree = dict[str, Any]  # of names to trees and leaves
+_Tree = dict[str, Any]
+"""Names to trees, or to what becomes of a value: the place of a text, or pairs of a place and how to convert."""
 
 
 def _tree() -> _Tree:
@@ -145,9 +144,18 @@ def _tree() -> _Tree:
         node = root
         for name in above:
             node = node.setdefault(name, {})
-        leaf = node.get(last, _Leaf(()))
-        node[last] = _Leaf((*leaf.places, (place, column.convert)))
-    return root
+        node.setdefault(last, []).append((place, column.convert))
+    return _simplified(root)
+
+
+def _simplified(tree: _Tree) -> _Tree:
+    """Put the place alone where a text is all that is wanted: most columns are that."""
+    for name, node in tree.items():
+        if isinstance(node, dict):
+            _simplified(node)
+        elif len(node) == 1 and node[0][1] is _text:
+            tree[name] = node[0][0]
+    return tree
 
 
 _TREE = _tree()
@@ -163,10 +171,13 @@ def values(event: Mapping[str, Any], *, clean: bool) -> list[Any]:
 def _fill(row: list[Any], event: Mapping[str, Any], tree: _Tree) -> None:
     for name, node in tree.items():
         value = event.get(name)
+        kind = type(node)
         if value is None:
             continue
-        if type(node) is _Leaf:
-            for place, convert in node.places:
+        if kind is int:
+            row[node] = value if type(value) is str else _text(value)
+        elif kind is list:
+            for place, convert in node:
                 row[place] = convert(value)
         elif isinstance(value, dict):
             _fill(row, value, node)
@@ -192,4 +203,4 @@ def may_have_long_numbers(body: bytes) -> bool:
     """Whether JSON text may have numbers that PostgreSQL does not take; True also where they only look so."""
     if len(body) > _MOST_DIGITS and _MANY_DIGITS.search(body):
         return True
-    return any(exponent.search(body) for exponent in _EXPONENTS) and _LONG_EXPONENT.search(body) is not None
+    return _SMALL_E.search(body) is not None or _LARGE_E.search(body) is not None

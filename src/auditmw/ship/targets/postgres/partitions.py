@@ -18,7 +18,7 @@ import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from auditmw.ship.targets.postgres.schema import lock_tables
+from auditmw.ship.targets.postgres.schema import has_table, lock_tables
 
 TRY_AGAIN_SECONDS = 600.0
 _FIRST_YEAR = 2000
@@ -126,8 +126,7 @@ class Partitions:
         with connection.transaction():
             connection.execute("SET LOCAL lock_timeout = '2s'")
             lock_tables(connection)
-            there = connection.execute("SELECT to_regclass(%s)", (names["table"].as_string(connection),)).fetchone()
-            if there is not None and there[0] is not None:  # made by another, or detached by the operator
+            if has_table(connection, self._schema, month.table):  # made by another, or taken off by the operator
                 return
             for statement in _STEPS:
                 connection.execute(sql.SQL(statement).format(**names))

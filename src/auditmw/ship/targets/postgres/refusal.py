@@ -17,7 +17,7 @@ _UNUSABLE_WORDS = (
     "authentication failed",
     "authentication method",
     "no password supplied",
-    "no pg_hba.conf entry",
+    "pg_hba.conf",
     "does not exist",
     "permission denied",
     "is not permitted to log in",

@@ -59,7 +59,7 @@ _VERSION_1 = (
     """,
     """
     COMMENT ON TABLE {schema}.events IS
-        'Audit events, one row each. body: the event''s JSON as it was written; events.fields: the same as jsonb. '
+        'Audit events, one row each. body: the event''s JSON as it was written; fields(events): the same as jsonb. '
         'repaired: JSON that jsonb takes, where body is not that. '
         'collides_with: the id of another event that came first with the same id'
     """,
@@ -85,6 +85,15 @@ def lock_tables(connection: Connection[TupleRow]) -> None:
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
 
 
+def has_table(connection: Connection[TupleRow], schema: str, name: str) -> bool:
+    """Whether there is a table; what `to_regclass` says may be older than a lock that was waited for."""
+    found = connection.execute(
+        "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = %s AND relname = %s",
+        (schema, name),
+    )
+    return found.rowcount > 0
+
+
 def _check_server(connection: Connection[TupleRow]) -> None:
     if connection.info.server_version < OLDEST_SERVER * 10_000:
         found = connection.info.server_version // 10_000
@@ -96,11 +105,9 @@ def _check_server(connection: Connection[TupleRow]) -> None:
 
 def _version(connection: Connection[TupleRow], schema: str) -> int:
     """Return the version of the tables, 0 when there are none."""
-    place = sql.Identifier(schema, "schema_versions")
-    name = place.as_string(connection)
-    row = connection.execute("SELECT to_regclass(%s)", (name,)).fetchone()
-    if row is None or row[0] is None:
+    if not has_table(connection, schema, "schema_versions"):
         return 0
+    place = sql.Identifier(schema, "schema_versions")
     row = connection.execute(sql.SQL("SELECT max(version) FROM {}").format(place)).fetchone()
     version = int(row[0]) if row is not None and row[0] is not None else 0
     if version > len(MIGRATIONS):
@@ -121,8 +128,8 @@ def _take_step(connection: Connection[TupleRow], schema: str, version: int) -> N
 
 
 def _make_schema(connection: Connection[TupleRow], schema: str) -> None:
-    found = connection.execute("SELECT to_regnamespace(%s)", (sql.Identifier(schema).as_string(connection),)).fetchone()
-    if found is None or found[0] is None:  # CREATE IF NOT EXISTS needs the privilege to create even if there is one
+    found = connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", (schema,))
+    if not found.rowcount:  # CREATE SCHEMA IF NOT EXISTS needs its privilege also where there is one
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
     connection.execute(
         sql.SQL("CREATE TABLE {} (version integer PRIMARY KEY, taken timestamptz NOT NULL DEFAULT now())").format(

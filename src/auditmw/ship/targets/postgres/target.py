@@ -77,33 +77,29 @@ class PostgresTarget(CursorKeeper):
                 connection.close()
 
     def _send(self, batch: Batch, cursor: KeptCursor | None) -> Accepted:
-        rows: list[list[Any]] = []
-        refused: dict[int, str] = {}
-        for position, entry in enumerate(batch):
-            try:
-                rows.append(staged(entry))
-            except UnicodeDecodeError as error:
-                refused[position] = f"its JSON is not UTF-8: {error}"
         with self._working() as connection:
-            self._partitions.ensure(connection, (row[0] for row in rows))
-            aside = self._transact(connection, rows, cursor)
+            self._partitions.ensure(connection, (entry.id for entry in batch))
+            refused, aside = self._transact(connection, batch, cursor)
         note = f"{aside} events have ids of other events; see collides_with" if aside else ""
         if note:
             _log.warning("auditmw: %s: %s", self._settings.shown, note)
-        return Accepted(len(rows), refused=refused, note=note)
+        return Accepted(len(batch) - len(refused), refused=refused, note=note)
 
-    def _transact(self, connection: Connection[TupleRow], rows: list[list[Any]], cursor: KeptCursor | None) -> int:
-        """Do it all in one transaction; return how many events were set aside because of their ids."""
+    def _transact(
+        self, connection: Connection[TupleRow], batch: Batch, cursor: KeptCursor | None
+    ) -> tuple[dict[int, str], int]:
+        """Do it all in one transaction; return what was refused, and how many events were set aside for their ids."""
+        refused: dict[int, str] = {}
         aside = 0
         with connection.transaction():
             if cursor is not None:
                 self._keep(connection, cursor)
-            if rows:
+            if len(batch):
                 connection.execute(STAGE)
-                _copy(connection, rows)
-                if connection.execute(self._statements.insert).rowcount < len(rows):
+                refused = _copy(connection, batch)
+                if connection.execute(self._statements.insert).rowcount < len(batch) - len(refused):
                     aside = connection.execute(self._statements.set_aside).rowcount
-        return aside
+        return refused, aside
 
     def _keep(self, connection: Connection[TupleRow], cursor: KeptCursor) -> None:
         """Keep the cursor first: whoever was overtaken waits for nobody, and does no work."""
@@ -141,11 +137,17 @@ class PostgresTarget(CursorKeeper):
         return connection
 
 
-def _copy(connection: Connection[TupleRow], rows: list[list[Any]]) -> None:
+def _copy(connection: Connection[TupleRow], batch: Batch) -> dict[int, str]:
+    """Copy the events into the temporary table; return those that cannot be there, by position, and why."""
+    refused = {}
     with connection.cursor() as cursor, cursor.copy(COPY) as copy:
         copy.set_types(STAGED_TYPES)
-        for row in rows:
-            copy.write_row(row)
+        for position, entry in enumerate(batch):
+            try:
+                copy.write_row(staged(entry))
+            except UnicodeDecodeError as error:
+                refused[position] = f"its JSON is not UTF-8: {error}"
+    return refused
 
 
 def staged(entry: Entry) -> list[Any]:

@@ -1,0 +1,217 @@
+"""HTTP for targets: one persistent connection that posts, and what an answer means to a shipper.
+
+Times and sizes are bounded: an exchange takes no longer than `timeout` seconds, an answer is no longer than
+`MOST_ANSWER_BYTES`. Redirects are not followed and proxies of the environment are not used: events go where the URL
+says, or nowhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import time
+import zlib
+from collections.abc import Callable, Collection, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from auditmw.ship.address import Address, AddressError
+from auditmw.ship.target import RejectedError, RetryableError, ShipError, TooLargeError, UnusableError
+from auditmw.ship.token import Token
+from auditmw.ship.wire import LONGEST_REASON, Keys, Peer, Wire
+
+MOST_ANSWER_BYTES = 16 * 1024 * 1024
+MOST_WAIT_SECONDS = 3600.0
+RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507})
+REJECTED = frozenset({400, 422})
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+class Answer(NamedTuple):
+    """What a server answered. `headers`: get by name, whatever the case."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is one of 200 to 299."""
+        return 200 <= self.status < 300
+
+    @property
+    def text(self) -> str:
+        """The beginning of the body, on one line."""
+        text = " ".join(self.body[: 4 * LONGEST_REASON].decode("utf-8", "replace").split())
+        return "".join(c if c.isprintable() else "?" for c in text)[:LONGEST_REASON]
+
+
+def path_of(address: Address, default: str = "") -> str:
+    """Return the path of a URL as a request line has it; `default` is without its first slash."""
+    return "/" + quote(address.path or default, safe="/:@!$&'()*,;=+~")
+
+
+class HttpClient:
+    """Posts to the server of a URL, and takes those of its options that all HTTP targets have.
+
+    `timeout`, `gzip`, `ca`, `certificate`, `key`; who we are as `user:password@`, `token`, or `token_file`, which is
+    read for each new connection; `token_header`: the name of the header for the token, if it is not Authorization.
+    `port`: where the URL has none. `compressed`: whether bodies are, where the URL does not say. `auth_scheme`: what
+    stands before the token in Authorization (RFC 9110 §11.6.2). `encrypted`: whether to speak TLS, where the scheme does
+    not end in https for it. Constructing it does no I/O.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        port: int | None = None,
+        compressed: bool = False,
+        auth_scheme: str = "Bearer",
+        encrypted: bool = False,
+    ) -> None:
+        is_encrypted = encrypted or address.scheme.endswith("https")
+        keys = Keys.of(address)
+        if keys and not is_encrypted:
+            raise AddressError(f"expected https in {address.shown}, where certificates are named")
+        self.shown = address.shown
+        self._is_compressed = address.flag("gzip", compressed)
+        self._peer = Peer.of(
+            address,
+            port or (443 if is_encrypted else 80),
+            keys if is_encrypted else None,
+            address.seconds("timeout", 30.0),
+        )
+        self._credentials = _Credentials(address, auth_scheme)
+        self._connection: _Connection | None = None
+
+    def post(self, target: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Post a body to a path and return the answer, whatever its status. Raises RetryableError, UnusableError."""
+        if self._is_compressed:
+            headers = {**headers, "Content-Encoding": "gzip"}
+            body = _compressed(body)
+        try:
+            return self._exchange(target, body, {"User-Agent": "auditmw", **headers})
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise self._peer.trouble(error) from error
+            if isinstance(error, http.client.HTTPException):
+                said = f"{type(error).__name__} {error}"[:LONGEST_REASON]
+                raise RetryableError(f"{self.shown} broke off its answer, or does not speak HTTP: {said}") from error
+            raise
+
+    def close(self) -> None:
+        """Close the connection; never raises. The next `post` opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _exchange(self, target: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        connection = self._ready()
+        wire = connection.wire
+        wire.begin()
+        # One that refuses a body may do so, and close, before it has all of it: its answer is worth reading.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.request("POST", target, body, {**headers, **connection.credentials})
+        response = connection.getresponse()
+        content = response.read(MOST_ANSWER_BYTES + 1)
+        if len(content) > MOST_ANSWER_BYTES:
+            raise http.client.HTTPException(f"an answer of more than {MOST_ANSWER_BYTES} bytes")
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
+        if response.will_close:
+            self.close()
+        return Answer(response.status, response.headers, content)
+
+    def _ready(self) -> _Connection:
+        if self._connection is not None and not self._connection.wire.is_usable():
+            self.close()  # idle connections are closed by servers
+        if self._connection is None:
+            credentials = self._credentials.headers()
+            self._connection = _Connection(self._peer.open(), self._peer.host, credentials)
+        return self._connection
+
+
+class _Connection(http.client.HTTPConnection):
+    """http.client over a wire that is connected already."""
+
+    auto_open = 0
+
+    def __init__(self, wire: Wire, place: tuple[str, int], credentials: Mapping[str, str]) -> None:
+        super().__init__(*place)
+        self.sock: Any = wire
+        self.wire = wire
+        self.credentials = credentials
+
+    def close(self) -> None:
+        """Close the connection, also when http.client has let go of it."""
+        super().close()
+        self.wire.close()
+
+
+class _Credentials:
+    """Who we are, as a header."""
+
+    def __init__(self, address: Address, auth_scheme: str) -> None:
+        self._user, self._password = address.user, address.password
+        self._token = Token(address)
+        name = address.text("token_header", "")
+        self._name = name or "Authorization"
+        self._prefix = "" if name else f"{auth_scheme} "
+
+    def headers(self) -> dict[str, str]:
+        """Return the header, if there is to be one. Raises UnusableError."""
+        if self._user:
+            pair = f"{self._user}:{self._password or ''}".encode()
+            return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}  # RFC 7617
+        token = self._token.read()
+        return {self._name: self._prefix + token} if token else {}
+
+
+def failure(
+    shown: str,
+    answer: Answer,
+    *,
+    said: str | None = None,
+    retryable: Collection[int] = RETRYABLE,
+    rejected: Collection[int] = REJECTED,
+    now: Callable[[], float] = time.time,
+) -> ShipError:
+    """Return what an answer that is no success means to a shipper.
+
+    `said`: the server's words, if they are not the body as text. `now`: seconds since 1970, for dates in Retry-After.
+    """
+    words = answer.text if said is None else said[:LONGEST_REASON]
+    reason = f"{shown} answered {answer.status} {http.client.responses.get(answer.status, '')}".rstrip()
+    reason += f": {words}" if words else ""
+    if answer.status in retryable:
+        return RetryableError(reason, retry_after_seconds(answer.headers.get("Retry-After"), now))
+    if answer.status == 413:
+        return TooLargeError(reason)
+    if answer.status in rejected:
+        return RejectedError(reason)
+    if 300 <= answer.status < 400 and answer.headers.get("Location"):
+        reason += f"; redirects are not followed, this one leads to {answer.headers['Location'][:LONGEST_REASON]!r}"
+    return UnusableError(reason)
+
+
+def retry_after_seconds(value: str | None, now: Callable[[], float] = time.time) -> float | None:
+    """Return the seconds that a Retry-After header asks for, an hour at most: a number or a date (RFC 9110 §10.2.3)."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value[:9]), MOST_WAIT_SECONDS)
+    try:
+        seconds = parsedate_to_datetime(value).timestamp() - now()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), MOST_WAIT_SECONDS)
+
+
+def _compressed(body: bytes) -> bytes:
+    squeeze = zlib.compressobj(level=1, wbits=_GZIP)
+    return squeeze.compress(body) + squeeze.flush()

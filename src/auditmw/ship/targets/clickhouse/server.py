@@ -1,0 +1,69 @@
+"""One server's HTTP interface (https://clickhouse.com/docs/interfaces/http)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import orjson
+
+from auditmw.ship.address import Address
+from auditmw.ship.http_client import HttpClient
+from auditmw.ship.target import UnusableError
+from auditmw.ship.targets.clickhouse.errors import CODE_HEADER, problem
+from auditmw.ship.wire import LONGEST_REASON
+
+_HEADERS = {"Content-Type": "text/plain; charset=utf-8"}
+
+
+class Server:
+    """Asks the server that a URL names, in the database of its path. `secure`: over TLS."""
+
+    def __init__(self, address: Address, secure: bool) -> None:
+        self.shown = address.shown
+        self._client = HttpClient(address, port=8443 if secure else 8123, encrypted=secure)
+        self._database = {"database": address.path} if address.path else {}
+
+    def execute(self, statement: str) -> bytes:
+        """Run a statement and return what it answers. Raises ShipError."""
+        return self._post(self._database, statement.encode())
+
+    def rows(self, statement: str) -> list[list[Any]]:
+        """Return the rows of a SELECT. Raises ShipError."""
+        content = self.execute(f"{statement} FORMAT JSONCompact")
+        try:
+            rows: list[list[Any]] = orjson.loads(content)["data"]
+        except (ValueError, KeyError, TypeError):
+            raise self._stranger(content) from None
+        return rows
+
+    def insert(self, statement: str, data: bytes, settings: Mapping[str, str]) -> None:
+        """Run an INSERT with its data; return when the server says that it has them. Raises ShipError."""
+        content = self._post({**self._database, **settings, "query": statement}, data)
+        if content.strip():
+            raise self._stranger(content)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _post(self, parameters: Mapping[str, str], data: bytes) -> bytes:
+        answer = self._client.post(f"/?{urlencode(parameters)}", data, _HEADERS)
+        if not answer.is_success or CODE_HEADER in answer.headers:
+            raise problem(self.shown, answer)
+        return answer.body
+
+    def _stranger(self, content: bytes) -> UnusableError:
+        return UnusableError(f"{self.shown} does not answer as ClickHouse does: {content[:LONGEST_REASON]!r}")
+
+
+def each_server(address: Address, secure: bool) -> list[Server]:
+    """Return the servers of a URL, each with one of its hosts, and take the options that they have."""
+    whole = Server(address, secure)
+    if len(address.hosts) < 2:
+        return [whole]
+    parts = urlsplit(address.url)
+    credentials, at, places = parts.netloc.rpartition("@")
+    urls = [urlunsplit(parts._replace(netloc=f"{credentials}{at}{place}")) for place in places.split(",") if place]
+    return [Server(Address(url), secure) for url in urls]

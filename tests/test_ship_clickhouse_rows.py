@@ -1,0 +1,143 @@
+"""The rows of `clickhouse://`: the archive's columns, the line to the byte, whatever the event is."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditmw.archive.columns import COLUMNS
+from auditmw.archive.projection import rows as projection
+from auditmw.ship.batch import Batch, Entry
+from auditmw.ship.source import identified, parsed
+from auditmw.ship.targets.clickhouse.rows import encoded, instant
+from auditmw.ship.targets.clickhouse.schema import FEW_VALUES, LOOKED_UP, Place, statements
+from event_table import every_event
+from ship_conformance import DIFFICULT
+
+
+def entry(body: bytes, number: int = 1) -> Entry:
+    event = parsed(body)
+    return Entry("writer", number, identified(event, "writer", number), body, event, body)
+
+
+def row(body: bytes, **options: bool) -> dict:
+    return json.loads(encoded(Batch([entry(body)]), **{"whole_seconds": False} | options))
+
+
+def as_json(event: dict) -> bytes:
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+EVENTS = {name: as_json(event) for name, event in every_event()}
+
+
+def test_the_columns_hold_what_the_archive_s_do():
+    bodies = list(EVENTS.values())
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'; CREATE TABLE lines (writer VARCHAR, seq BIGINT, body VARCHAR)")
+    connection.executemany("INSERT INTO lines VALUES ('writer', ?, ?)", [[n, b.decode()] for n, b in enumerate(bodies)])
+    found = connection.execute(f"SELECT * FROM ({projection('lines', packed=False)}) ORDER BY seq")
+    names = [column[0] for column in found.description]
+    archived = [dict(zip(names, values, strict=True)) for values in found.fetchall()]
+    assert len(archived) == len(bodies) > 50
+    for body, expected in zip(bodies, archived, strict=True):
+        made = row(body)
+        for column in COLUMNS:
+            value = expected[column.name]
+            if column.kind == "time":
+                value = None if value is None else value.strftime("%Y-%m-%d %H:%M:%S.%f")
+            if column.kind == "json" and value is not None:
+                assert json.loads(made[column.name]) == json.loads(value)
+                continue
+            assert made.get(column.name) == value, (column.name, body)
+
+
+@pytest.mark.parametrize("kind", DIFFICULT)
+def test_a_difficult_event_is_one_line_of_json_with_its_body_to_the_byte(kind):
+    body = DIFFICULT[kind]
+    line = encoded(Batch([entry(body)]), whole_seconds=False)
+    assert b"\n" not in line
+    assert json.loads(line.decode("utf-8", "surrogatepass"))["body"].encode("utf-8", "surrogatepass") == body
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["actor", "http", "url", "data", "level", "timestamp", "duration_ns"]),
+        st.deferred(lambda: VALUES),
+    )
+)
+def test_any_event_becomes_a_line_with_columns_of_their_types(event):
+    body = json.dumps(event).encode()
+    made = row(body)
+    kinds = {column.name: column.kind for column in COLUMNS}
+    for name, value in made.items():
+        if name in kinds:
+            assert type(value) is (int if kinds[name] == "integer" else str)
+    assert made["body"].encode() == body
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec=None)),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "request", "response", "status_code", "method", "path"]), inner, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+
+INSTANTS = {
+    "2026-11-20T01:02:03.000004Z": "2026-11-20 01:02:03.000004",
+    "2026-11-20T01:02:03Z": "2026-11-20 01:02:03.000000",
+    "2026-11-20t01:02:03.5z": "2026-11-20 01:02:03.500000",
+    "2026-11-20 01:02:03.123456789+05:30": "2026-11-19 19:32:03.123456",
+    "1970-01-01T00:00:00.000000Z": "1970-01-01 00:00:00.000000",
+    "2105-12-31T23:59:59.999999Z": "2105-12-31 23:59:59.999999",
+    "2106-01-01T00:00:00.000000Z": None,
+    "1969-12-31T23:59:59.999999Z": None,
+    "1970-01-01T00:30:00+01:00": None,
+    "2026-02-30T00:00:00.000000Z": None,
+    "2026-11-20T01:02:60.000000Z": None,
+    "2026-11-20T01:02:03": None,
+    "2026-11-20": None,
+    "yesterday": None,
+    "": None,
+}
+
+
+@pytest.mark.parametrize("timestamp", INSTANTS)
+def test_a_time_is_one_of_rfc_3339_with_a_zone_that_has_room(timestamp):
+    assert instant(timestamp) == INSTANTS[timestamp]
+
+
+@pytest.mark.parametrize("value", [None, 5, 5.5, True, [], {}], ids=repr)
+def test_what_is_no_text_is_no_time(value):
+    assert instant(value) is None
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(2105, 12, 31)))
+def test_our_own_times_are_kept_to_the_microsecond(time):
+    written = time.replace(tzinfo=UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    assert instant(written) == time.strftime("%Y-%m-%d %H:%M:%S.%f").rjust(26, "0")
+
+
+def test_without_a_time_of_microseconds_they_are_a_column():
+    made = row(b'{"timestamp":"2026-11-20T01:02:03.000456Z"}', whole_seconds=True)
+    assert (made["time"], made["microsecond"]) == ("2026-11-20 01:02:03", 456)
+    assert "time" not in row(b'{"timestamp":"never"}', whole_seconds=True)
+
+
+def test_every_column_of_the_archive_is_one_of_the_tables():
+    for is_modern in (False, True):
+        for statement in list(statements(Place("t", "c"), is_modern=is_modern).values())[1:]:
+            for column in COLUMNS:
+                assert statement.count(f"`{column.name}` ") >= 1
+    names = {column.name for column in COLUMNS}
+    assert names >= FEW_VALUES
+    assert names.issuperset(LOOKED_UP)
