@@ -1,9 +1,9 @@
 """How fast events are shipped: a journal of requests into each target, against real servers on this machine.
 
 Each target gets the whole journal by one shipper, in its usual batches, and is asked afterwards whether all events are
-there. `events/s` is from the first byte that is read to the last cursor that is saved. `batch ms` is how long the target
-took for one batch. `CPU µs` is what the shipper's process used per event; the server's comes on top. A yardstick is the
-least that the same server could do: the same bytes, put there by the simplest code in batches of the same size.
+there. `events/s` is from the first byte that is read to the last cursor that is saved. `batch ms` is how long the
+target took for a batch. `CPU µs` is what the shipper's process used per event; the server's comes on top. A yardstick
+is the least that the same server could do: the same bytes, put there by the simplest code in batches of the same size.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 ROOT = Path(__file__).resolve().parent.parent
 if __package__ in {None, ""}:
     sys.path.insert(0, str(ROOT))
 sys.path.insert(1, str(ROOT / "tests"))  # its servers
 
-from benchmarks import apps, environment, traffic, variants  # noqa: E402
+from benchmarks import apps, environment, receivers, traffic, variants  # noqa: E402
 
 EVENTS = 50_000
 
@@ -111,10 +113,131 @@ def redis(folder: Path) -> Iterator[Served]:
         yield Served(server.url(), count, pipelined, "XADD, pipelined")
 
 
+@contextlib.contextmanager
+def clickhouse(folder: Path) -> Iterator[Served]:
+    """Debian's ClickHouse, one server."""
+    from clickhouse_server import clickhouse as servers
+
+    with servers(1, folder=folder) as [server]:
+
+        def count() -> int:
+            return int(server.rows("SELECT count() FROM auditmw_events")[0][0])
+
+        def bare(bodies: Sequence[bytes], batch: int) -> None:
+            server.query("CREATE TABLE plain (body String) ENGINE = MergeTree ORDER BY tuple()")
+            for first in range(0, len(bodies), batch):
+                lines = b"".join(
+                    b'{"body":%s}\n' % orjson.dumps(body.decode()) for body in bodies[first : first + batch]
+                )
+                server.query("INSERT INTO plain FORMAT JSONEachRow", lines)
+
+        yield Served(server.url(), count, bare, "INSERT into one column")
+
+
+@contextlib.contextmanager
+def nats(folder: Path) -> Iterator[Served]:
+    """Three nats-servers and a stream with three replicas."""
+    import asyncio
+
+    import nats as client
+
+    from nats_server import NatsCluster, look
+
+    with NatsCluster(folder / "nats") as cluster:
+
+        def count() -> int:
+            return int(look(cluster.urls, lambda each: each.jetstream().stream_info("AUDIT")).state.messages)
+
+        async def publish(bodies: Sequence[bytes], batch: int) -> None:
+            connection = await client.connect(cluster.urls)
+            context = connection.jetstream(publish_async_max_pending=256)
+            await context.add_stream(name="plain", subjects=["plain"], num_replicas=3)
+            for first in range(0, len(bodies), batch):
+                some = [await context.publish_async("plain", body) for body in bodies[first : first + batch]]
+                await asyncio.gather(*some)
+            await connection.close()
+
+        yield Served(
+            f"nats://{cluster.authority}/AUDIT",
+            count,
+            lambda bodies, batch: asyncio.run(publish(bodies, batch)),
+            "publish_async of nats-py",
+        )
+
+
+@contextlib.contextmanager
+def kafka(folder: Path) -> Iterator[Served]:
+    """The mock cluster of librdkafka, in memory and in this process: what the client costs, and no broker's speed."""
+    from confluent_kafka import Consumer as Reader
+    from confluent_kafka import Producer, TopicPartition
+
+    from kafka_mock import mock_kafka
+
+    with mock_kafka() as cluster:
+        cluster.topic("audit", partitions=12)
+        cluster.topic("plain", partitions=12)
+
+        def count() -> int:
+            reader = Reader({"bootstrap.servers": cluster.servers, "group.id": "count"})
+            ends = [reader.get_watermark_offsets(TopicPartition("audit", each))[1] for each in range(12)]
+            reader.close()
+            return sum(ends)
+
+        def produce(bodies: Sequence[bytes], batch: int) -> None:
+            producer = Producer({"bootstrap.servers": cluster.servers, "enable.idempotence": True, "linger.ms": 5})
+            for first in range(0, len(bodies), batch):
+                for body in bodies[first : first + batch]:
+                    producer.produce("plain", body)
+                producer.flush()
+
+        yield Served(f"kafka://{cluster.servers}/audit", count, produce, "produce, flush")
+
+
+@contextlib.contextmanager
+def received(kind: str, scheme: str) -> Iterator[Served]:
+    """A receiver in Python, in a process of its own: it bounds what can be measured."""
+    with receivers.receiver(kind) as (place, count):
+        yield Served(f"{scheme}://{place}", count)
+
+
+@contextlib.contextmanager
+def syslog(folder: Path, kind: str) -> Iterator[Served]:
+    """Let rsyslogd take messages: it writes each to a file before the next."""
+    from certificates import Certificates
+    from syslog_server import SecureRsyslog
+
+    (folder / "keys").mkdir()
+    with SecureRsyslog(folder / "rsyslog", Certificates(folder / "keys")) as server:
+        port, options = {
+            "tcp": (server.port, ""),
+            "tls": (server.tls, f"?{server.certificates.options}"),
+            "relp": (server.relp, ""),
+        }[kind]
+
+        def count() -> int:
+            size, settled = -1, 0
+            while settled < 20:  # nobody says when all is written
+                time.sleep(0.05)
+                now = server.out.stat().st_size
+                settled, size = (settled + 1 if now == size else 0), now
+            return server.out.read_bytes().count(b"\n")
+
+        yield Served(f"syslog+{kind}://127.0.0.1:{port}{options}", count)
+
+
 CONTENDERS = {
     "file": Contender(file),
     "postgresql": Contender(postgresql, ("psycopg",)),
     "redis": Contender(redis, ("redis",)),
+    "clickhouse": Contender(clickhouse),
+    "http": Contender(lambda folder: received("lines", "http")),
+    "otlp+http": Contender(lambda folder: received("otlp-http", "otlp+http"), ("opentelemetry-proto",)),
+    "otlp+grpc": Contender(lambda folder: received("otlp-grpc", "otlp+grpc"), ("opentelemetry-proto", "grpcio")),
+    "syslog+tcp": Contender(lambda folder: syslog(folder, "tcp")),
+    "syslog+tls": Contender(lambda folder: syslog(folder, "tls")),
+    "syslog+relp": Contender(lambda folder: syslog(folder, "relp")),
+    "nats": Contender(nats, ("nats-py",)),
+    "kafka": Contender(kafka, ("confluent-kafka",)),
 }
 """The targets that can be measured; a new one is a function like those above, and a row here."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import subprocess
 from pathlib import Path
+from urllib.parse import urlencode
 
 from servers import HOST
 
@@ -45,7 +46,8 @@ class Certificates:
     @property
     def options(self) -> str:
         """The options of a URL for a client that has a certificate."""
-        return f"ca={self.path('ca.pem')}&certificate={self.path('client.pem')}&key={self.path('client.key')}"
+        files = {"ca": "ca.pem", "certificate": "client.pem", "key": "client.key"}
+        return urlencode({option: self.path(name) for option, name in files.items()}, safe="/")
 
     def of_a_server(self, *, asks: bool = True) -> ssl.SSLContext:
         """TLS for a server; it wants a certificate of its clients, if it `asks`."""

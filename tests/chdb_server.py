@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from functools import cache
@@ -24,7 +27,9 @@ _CONFIGURATION = f"""<clickhouse><remote_servers><{CLUSTER}>
 def _session() -> Any:
     from chdb import session
 
-    folder = Path(tempfile.mkdtemp(prefix="auditmw-chdb-"))
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # it syncs every part
+    folder = Path(tempfile.mkdtemp(prefix="auditmw-chdb-", dir=memory))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "config.xml").write_text(_CONFIGURATION)
     return session.Session(f"{folder / 'data'}?config-file={folder / 'config.xml'}")
 

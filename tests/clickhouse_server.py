@@ -141,6 +141,16 @@ class ClickHouse(Process):
 """
 
 
+def make_certificate(path: Path) -> Path:
+    """A certificate for this machine that signs itself, with its key, in one file that every user may read."""
+    options = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    options += ["-addext", f"subjectAltName=DNS:localhost,IP:{HOST}", "-keyout", f"{path}.key", "-out", f"{path}.crt"]
+    subprocess.run(["openssl", "req", "-x509", *options], check=True, capture_output=True)
+    path.write_text(Path(f"{path}.key").read_text() + Path(f"{path}.crt").read_text())
+    path.chmod(0o644)
+    return path
+
+
 def _runner() -> tuple[int, int]:
     if os.getuid() != 0:
         return os.getuid(), os.getgid()
@@ -149,11 +159,12 @@ def _runner() -> tuple[int, int]:
 
 
 @contextmanager
-def clickhouse(shards: int = 2, certificate: Path | None = None) -> Iterator[list[ClickHouse]]:
-    """The shards of one cluster, in a new folder, which is removed; pytest's own folders are closed to other users."""
+def clickhouse(shards: int, *, tls: bool = False, folder: Path | None = None) -> Iterator[list[ClickHouse]]:
+    """The shards of one cluster, in a new folder, which is removed: pytest's own folders are closed to other users."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # an INSERT is a hundred files
-    root = Path(tempfile.mkdtemp(prefix="auditmw-clickhouse-", dir=memory))
+    root = Path(tempfile.mkdtemp(prefix="auditmw-clickhouse-", dir=folder or memory))
     root.chmod(0o755)
+    certificate = make_certificate(root / "server.pem") if tls else None
     ports = free_ports(4 * shards)
     native = ports[1::4]
     servers = [ClickHouse(root / f"shard{n}", ports[4 * n : 4 * n + 4], native, certificate) for n in range(shards)]

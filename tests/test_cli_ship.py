@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
 
 import pytest
 from click.testing import CliRunner
 
 from auditmw.cli.program import program
 from auditmw.ship.shipper import Shipper
+from journal_tools import needs_root, tmpfs
 from ship_conformance import body, ident, write_events
 from ship_places import MemoryPlace
 
@@ -124,3 +127,38 @@ def test_what_cannot_be_used_is_said_and_nothing_is_lost(directory, tmp_path, br
     assert says in " ".join(result.stderr.split())
     assert ident(3).encode() not in (tmp_path / "out").read_bytes()
     assert len(list((directory / "journal").iterdir())) == 2
+
+
+@needs_root
+def test_a_directory_that_is_read_only_is_said_and_nothing_is_lost(tmp_path):
+    url, out = f"file://{tmp_path}/out", tmp_path / "out"
+    with tmpfs(tmp_path / "disk", "size=2m") as disk:
+        write_events(disk, [body(1)])
+        assert ship(disk, "--to", url, "--once").exit_code == 0
+        write_events(disk, [body(2)])
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        result = ship(disk, "--to", url, "--once")
+        assert result.exit_code == 3
+        assert "Read-only file system" in " ".join(result.stderr.split())
+        assert ident(2).encode() not in out.read_bytes()
+        assert ship(disk, "--status").exit_code == 1
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        assert ship(disk, "--to", url, "--once").exit_code == 0
+    assert out.read_bytes() == body(1) + b"\n" + body(2) + b"\n"
+
+
+@needs_root
+def test_on_a_full_disk_nothing_is_sent_that_cannot_be_accounted_for(tmp_path):
+    url, out = f"file://{tmp_path}/out", tmp_path / "out"
+    with tmpfs(tmp_path / "disk", "size=1m") as disk:
+        write_events(disk, [body(1)])
+        with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        result = ship(disk, "--to", url, "--once")
+        assert result.exit_code == 3
+        assert "No space left on device" in " ".join(result.stderr.split())
+        assert not out.exists()
+        (disk / "filler").unlink()
+        assert ship(disk, "--to", url, "--once").exit_code == 0
+    assert out.read_bytes() == body(1) + b"\n"

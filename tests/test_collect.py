@@ -62,6 +62,9 @@ class Listed:
         some, self._left = self._left[:size], self._left[size:]
         return some
 
+    def is_at_end(self) -> bool:
+        return not self._left
+
     def acknowledge(self, collected: Mapping[str, int]) -> None:
         self.acknowledged |= collected
 

@@ -27,7 +27,7 @@ from auditmw.ship.shipper import Shipper
 from auditmw.ship.target import RetryableError, UnusableError
 from auditmw.ship.targets import target_for
 from nats_server import NatsCluster, NatsServer, look, running_server
-from servers import poll
+from servers import HOST, poll
 from ship_conformance import body, ident, idents, write_events
 
 pytestmark = pytest.mark.needs("nats-server", "nats", "duckdb")
@@ -49,9 +49,11 @@ def url(server) -> str:
 def send(url: str, first: int, last: int) -> None:
     entries = [Entry("w", n, ident(n), body(n), json.loads(body(n)), body(n)) for n in range(first, last + 1)]
     target = target_for(url)
-    for at in range(0, len(entries), 1000):
-        target.send(Batch(entries[at : at + 1000]))
-    target.close()
+    try:
+        for at in range(0, len(entries), 1000):
+            target.send(Batch(entries[at : at + 1000]))
+    finally:
+        target.close()
 
 
 def collector(directory: Path, url: str, **options: Any) -> Collector:
@@ -161,6 +163,23 @@ def test_a_stream_that_is_not_there_yet_is_waited_for(tmp_path, url):
     assert found(tmp_path) == idents(1, 3)
 
 
+ACCOUNTS = """
+authorization { users = [
+  { user: "shipper", password: "s3cret" }
+  { user: "narrow", password: "s3cret", permissions: { subscribe: "_INBOX.>", publish: [
+      "$JS.API.STREAM.INFO.AUDIT", "$JS.API.CONSUMER.>", "$JS.ACK.AUDIT.>" ] } }
+] }
+"""
+
+
+def test_the_permissions_that_the_documentation_names_are_enough(tmp_path):
+    with running_server(tmp_path / "server", more=ACCOUNTS) as server:
+        send(f"nats://shipper:s3cret@{HOST}:{server.port}/AUDIT", 1, 10)
+        each = collector(tmp_path / "archive", f"nats://narrow:s3cret@{HOST}:{server.port}/AUDIT?timeout=3")
+        assert each.run_once()
+    assert found(tmp_path / "archive") == idents(1, 10)
+
+
 COLLECT = "import sys; from auditmw.cli import main; sys.exit(main())"
 
 
@@ -185,16 +204,28 @@ def test_the_command_goes_on_until_it_is_stopped_and_tells_what_it_did(tmp_path,
 
 
 def test_a_collector_that_is_killed_again_and_again_loses_and_doubles_nothing(tmp_path, url):
-    sending = threading.Thread(target=lambda: [send(url, n, n + 199) for n in range(1, 6000, 200)])
+    enough = threading.Event()
+    sent = [0]
+
+    def keep_sending() -> None:
+        while not enough.is_set():
+            send(url, sent[0] + 1, sent[0] + 50)
+            sent[0] += 50
+
+    sending = threading.Thread(target=keep_sending)
     sending.start()
-    for kill in range(4):
-        child = collect(url, tmp_path, "--every", "0.05")
-        poll(lambda least=3 * kill: len(journal_files(tmp_path)) > least, "files", 60)
-        os.kill(child.pid, signal.SIGKILL)
-        child.communicate()
-    sending.join()
+    try:
+        for _ in range(3):
+            before = len(journal_files(tmp_path))
+            child = collect(url, tmp_path, "--every", "0.05")
+            poll(lambda least=before + 2: len(journal_files(tmp_path)) >= least, "two more files", 60)
+            os.kill(child.pid, signal.SIGKILL)
+            child.communicate()
+    finally:
+        enough.set()
+        sending.join()
     assert collector(tmp_path, url).run_once()
-    assert found(tmp_path) == idents(1, 6000)
+    assert found(tmp_path) == idents(1, sent[0])
 
 
 def test_a_cluster_whose_nodes_are_killed_one_after_the_other_loses_nothing_on_the_way(tmp_path):

@@ -15,7 +15,7 @@ from auditmw.formats.nginx import NginxFormat
 from auditmw.formats.registry import NAMES, format_named
 from hostile_lines import configured, imported, lines_of
 
-OWN = [name for name in NAMES if name.startswith(("nginx", "apache", "reblaze"))]
+OWN = [name for name in NAMES if name.startswith(("nginx", "apache", "reblaze", "traefik:clf"))]
 FORMATS = {name: format_named(name) for name in OWN} | {
     "without quotes": NginxFormat("$remote_user [$time_local] $request $status $upstream_addr $http_user_agent"),
     "escape=none": NginxFormat(COMBINED, escape="none"),
@@ -84,6 +84,7 @@ def test_no_line_takes_longer_than_its_length_asks_for(check_event, name, case):
 
 
 LINES = [*lines_of("apache_combined_10k.log.gz")[:20], REBLAZE]
+LINES += [line + b' 7 "web@docker" "http://10.0.0.5:80" 12ms' for line in LINES[:20]]
 for file in ("combined", "extended", "json", "typographic-quotes"):
     LINES += lines_of(f"nginx/nginx-1.22.1.{file}.log")[:40]
 

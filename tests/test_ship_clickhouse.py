@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from auditmw.ship.targets.clickhouse.schema import VERSION, prepare, statements
 from auditmw.ship.targets.clickhouse.schema import Place as Tables
 from auditmw.ship.targets.clickhouse.target import ClickHouseTarget
 from chdb_server import ModernServer
-from clickhouse_server import CLUSTER, PASSWORD, ClickHouse, ClickHouseError, clickhouse
+from clickhouse_server import CLUSTER, PASSWORD, ClickHouse, clickhouse
 from servers import HOST, free_ports
 from ship_conformance import Place, ShipConformance, body, ident, idents, write_events
 
@@ -28,26 +28,6 @@ needs_chdb = pytest.mark.needs("chdb")
 
 numbers = itertools.count(1)
 REFUSE = "ADD COLUMN refused UInt8 MATERIALIZED throwIf(ifNull(event, '') = 'poison')"
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    options = [
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-    ]
-    name = ["subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(path), "-out", str(path)]
-    subprocess.run(["openssl", "req", "-x509", *options, *name], check=True, capture_output=True)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +246,7 @@ def test_when_the_first_host_is_down_the_second_one_takes_it(shards):
 
 @needs_server
 def test_a_server_that_is_killed_during_inserts_loses_nothing(place, tmp_path):
-    write_events(tmp_path, [body(number) for number in range(1, 3001)])
+    write_events(tmp_path, [body(number) for number in range(1, 2001)])
     suite = TestOneServer()
     kills = []
 
@@ -274,23 +254,19 @@ def test_a_server_that_is_killed_during_inserts_loses_nothing(place, tmp_path):
         place.server.kill()
         kills.append(True)
 
-    for attempt in range(30):
+    for delay_seconds in (0.05, 0.07, 0.09, 0.11, 0.13, 0.15, 0.17, 1000):  # the last one ends before
         target = place.target()
         target.max_events = 100
-        timer = threading.Timer(0.02 + 0.011 * attempt, killed)
+        timer = threading.Timer(delay_seconds, killed)
         timer.start()
-        try:
+        with suppress(RetryableError):
             suite.shipper(tmp_path, target).run_once()
             timer.cancel()
-            timer.join()
-            if place.server.alive():
-                break
-        except RetryableError:
-            timer.join()
+        timer.join()
         if not place.server.alive():
             place.server.start()
     assert kills
-    assert [ident for ident, _ in place.rows()] == idents(1, 3000)
+    assert [ident for ident, _ in place.rows()] == idents(1, 2000)
 
 
 @needs_server
@@ -314,9 +290,7 @@ def test_a_modern_server_knows_a_batch_again_by_its_token():
     for _ in range(3):
         place.target().send(batch(1, 100))
     assert place.server.settings == {"insert_deduplication_token": batch(1, 100).token, "async_insert": "0"}
-    assert place.server.rows(f"SELECT count() FROM {place.tables.table}") == [["100"]] or (
-        place.server.rows(f"SELECT count() FROM {place.tables.table}") == [[100]]
-    )
+    assert place.server.rows(f"SELECT toInt32(count()) FROM {place.tables.table}") == [[100]]
 
 
 @needs_chdb
@@ -329,7 +303,6 @@ def test_what_a_token_does_not_tell_the_table_does():
     assert int(place.server.rows(f"SELECT count() FROM {place.tables.table}")[0][0]) == 150
 
 
-@needs_server
 def test_events_of_more_months_than_an_insert_takes_come_in_parts():
     text = "Too many partitions for single INSERT block (more than 100)"
     error = modern_problem(f"Code: 252. DB::Exception: {text}. (TOO_MANY_PARTS)")
@@ -433,8 +406,10 @@ def test_a_port_that_speaks_something_else_is_told(server):
 
 
 @needs_server
-def test_over_tls_the_certificate_is_checked(certificate):
-    with clickhouse(1, certificate) as [server]:
+@pytest.mark.needs("openssl")
+def test_over_tls_the_certificate_is_checked():
+    with clickhouse(1, tls=True) as [server]:
+        certificate = server.certificate
         place = f"{HOST}:{server.tls_port}/?table=secret&pause=0.001"
         for url in (f"clickhouses://{place}&ca={certificate}", f"clickhouse://{place}&secure=yes&ca={certificate}"):
             target = target_for(url)
@@ -541,11 +516,11 @@ def modern_problem(text: str, **headers: str) -> Exception:
 
 ERRORS = {
     "too many parts": (
-        "Code: 252. DB::Exception: Too many parts (300). Merges are slow. (TOO_MANY_PARTS)",
+        "Code: 252. DB::Exception: Too many parts (300). Merges. (TOO_MANY_PARTS)",
         RetryableError,
     ),
     "out of memory": (
-        "Code: 241. DB::Exception: Memory limit (total) exceeded. (MEMORY_LIMIT_EXCEEDED)",
+        "Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)",
         RetryableError,
     ),
     "a constraint": ("Code: 469. DB::Exception: Constraint `c` is violated. (VIOLATED_CONSTRAINT)", RejectedError),
@@ -563,9 +538,8 @@ def test_an_error_is_the_event_s_fault_only_where_it_is_known_to_be(case):
 
 
 def test_the_number_in_the_header_is_believed_and_the_words_are_short():
-    error = modern_problem(
-        "Code: 1. DB::Exception: So it is. (X) (version 24.8.1.1 (official build))", X_ClickHouse_Exception_Code="241"
-    )
+    text = "Code: 1. DB::Exception: So it is. (X) (version 24.8.1.1 (official build))"
+    error = modern_problem(text, X_ClickHouse_Exception_Code="241")
     assert isinstance(error, RetryableError)
     assert error.reason == "clickhouse://host answered: So it is. (X) (code 241)"
 
@@ -615,9 +589,3 @@ def test_a_lookup_of_one_value_reads_few_granules():
     assert int(place.server.rows(sql)[0][0]) == 1
     plan = json.dumps(place.server.rows(f"EXPLAIN indexes = 1 {sql}"))
     assert "by_trace" in plan
-
-
-@needs_server
-def test_an_old_server_says_what_it_has_no_room_for(server):
-    with pytest.raises(ClickHouseError, match="DateTime64"):
-        server.query(statements(Tables("modern", ""), is_modern=True)["modern"])

@@ -284,6 +284,8 @@ ACCOUNTS = """
 authorization {{ users = [
   {{ user: "shipper", password: "s3cret" }}
   {{ user: "reader", password: "s3cret", permissions: {{ publish: "$JS.API.>", subscribe: "_INBOX.>" }} }}
+  {{ user: "narrow", password: "s3cret", permissions: {{ subscribe: "_INBOX.>", publish: [
+       "narrow.events", "$JS.API.STREAM.INFO.narrow", "$JS.API.STREAM.CREATE.narrow" ] }} }}
   {{ nkey: {nkey} }}
 ] }}
 """
@@ -304,6 +306,13 @@ def guarded(tmp_path_factory) -> Iterator[tuple[NatsServer, Path]]:
 def test_user_and_password_open_the_door(guarded):
     server, _ = guarded
     target = target_for(f"nats://shipper:s3cret@{HOST}:{server.port}/doors")
+    assert target.send(batch(1, 1)) == Accepted(1)
+    target.close()
+
+
+def test_the_permissions_that_the_documentation_names_are_enough(guarded):
+    server, _ = guarded
+    target = target_for(f"nats://narrow:s3cret@{HOST}:{server.port}/narrow")
     assert target.send(batch(1, 1)) == Accepted(1)
     target.close()
 

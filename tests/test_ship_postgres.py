@@ -600,6 +600,42 @@ def test_a_month_that_was_taken_off_stays_off(place):
     assert place.query("SELECT count(*) FROM {schema}.events_other") == [(1,)]
 
 
+# The documentation.
+
+
+def documented_sql() -> str:
+    """The SQL of the page, without comments."""
+    page = (Path(__file__).parent.parent / "docs" / "shipping-targets.md").read_text()
+    section = page.partition("\n## PostgreSQL")[2].partition("\n## ")[0]
+    return re.sub("--.*", "", "".join(re.findall(r"^```sql\n(.*?)^```", section, re.MULTILINE | re.DOTALL)))
+
+
+def test_the_documented_sql_runs_and_its_grants_are_enough(place):
+    name = f"documented_{next(numbers)}"
+    place.query(f"CREATE DATABASE {name}")
+    place.query("CREATE ROLE shop LOGIN")
+    try:
+        url = place.server.url(name)
+        order = body(1, id=month_id(2026, 3), data={"order": {"id": 17}}, actor={"id": "alice"})
+        with closing(target_for(url)) as target:
+            target.send(batch_of(order, body(2, id=month_id(2025, 11))))
+        answers = []
+        with place.server.connect(dbname=name) as connection:
+            for statement in filter(str.strip, documented_sql().split(";")):
+                cursor = connection.execute(statement)
+                answers.append(cursor.fetchall() if cursor.description else None)
+        found = datetime(2026, 11, 20, 0, 0, 1, 1, tzinfo=UTC)
+        assert answers.count([(found, "alice")]) == 2  # by fields, and by the index
+        assert answers.count([(1,)]) == 1  # of March
+        with closing(target_for(url.replace("postgres@", "shop@"))) as target:
+            epoch = target.claim("journal/name").epoch
+            assert target.send_with_cursor(batch_of(body(3)), kept("journal/name", epoch, b"3")).events == 1
+    finally:
+        place.server.execute("DROP OWNED BY shop", dbname=name)
+        place.query(f"DROP DATABASE {name} WITH (FORCE)")
+        place.query("DROP ROLE shop")
+
+
 # What needs no server.
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import re
 import signal
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -127,6 +129,20 @@ def test_a_user_who_may_not_append_is_told_so(server, place):
     with closing(target_for(place.url.replace("//", "//reader:x@"))) as target, pytest.raises(UnusableError):
         target.send(batch_of(body(1)))
     assert ids(place) == []
+
+
+def test_the_documented_permissions_are_enough(server):
+    page = (Path(__file__).parent.parent / "docs" / "shipping-targets.md").read_text()
+    [commands] = re.findall(r"`(\+eval [^`]*)`", page)
+    with server.client() as client:
+        keys = ("~orders", "~{orders}:cursor:*")
+        client.execute_command("ACL", "SETUSER", "shop", "on", ">x", *keys, *commands.split())
+    with closing(target_for(server.url(stream="orders").replace("//", "//shop:x@"))) as target:
+        epoch = target.claim("journal/name").epoch
+        assert target.send_with_cursor(batch_of(body(1)), kept("journal/name", epoch, b"1")).events == 1
+    others = target_for(server.url(stream="others").replace("//", "//shop:x@"))
+    with closing(others), pytest.raises(UnusableError):
+        others.claim("journal/name")
 
 
 def test_a_key_of_another_type_is_told(server, place):

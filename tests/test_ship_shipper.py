@@ -186,12 +186,12 @@ def test_a_line_that_is_damaged_in_one_file_comes_from_the_other(directory, plac
 
 def test_damage_costs_its_lines_and_is_counted_once_whatever_the_batches(directory, place):
     lines = [seal(body(n), n) for n in range(1, 31)]
-    lines[9] = b"broken\n"
+    lines[8] = b"broken\n"  # right behind a batch
     lines[20] = b"broken\n"
     journal_file(directory, "w", 1, [*lines, b'{"torn'])
     place.target = lambda: MemoryTarget(place, max_events=4)
     ship(directory, place)
-    assert ids(place) == [ident(n) for n in range(1, 31) if n not in (10, 21)]
+    assert ids(place) == [ident(n) for n in range(1, 31) if n not in (9, 21)]
     assert statuses(directory)[0].counts["damaged"] == 3
     assert len(list((directory / "quarantine").iterdir())) == 3
 
@@ -562,3 +562,16 @@ def test_a_keeping_target_is_believed_before_the_file(directory):
     cursor_of(directory).unlink()
     ship(directory, place)
     assert ids(place) == idents(1, 2)
+
+
+def test_two_that_send_dead_letters_again_do_not_get_in_each_others_way(directory, place):
+    write_events(directory, [place.poison])
+    ship(directory, place)
+
+    def second(batch):
+        with pytest.raises(BlockingIOError, match="another process is sending the dead letters"):
+            shipper(directory, place.target()).replay()
+
+    place.take = lambda batch: Accepted(len(batch))
+    assert shipper(directory, between(place.target(), second)).replay() == (1, 0)
+    assert statuses(directory)[0].dead_letters == 0

@@ -250,6 +250,19 @@ class TestFacets:
         expect(visit.page.get_by_role("alert")).to_contain_text("did you mean user?")
         visit.wrong.clear()  # the browser tells a refusal in its console, too
 
+    def test_why_there_are_none_is_said_once(self, visit):
+        failure = {"error": {"message": "the disk is on fire", "parameter": None}}
+        visit.page.route("**/api/facets?*", lambda route: route.fulfill(status=500, json=failure))
+        visit.open()
+        expect(visit.page.get_by_role("alert")).to_have_count(1)
+        visit.page.unroute("**/api/facets?*")
+        for _ in range(2):
+            visit.page.get_by_role("alert").get_by_role("button", name="Try again").click()
+            visit.settle()
+        expect(visit.page.get_by_role("alert")).to_have_count(0)
+        expect(self.facet(visit, "path")).to_contain_text("/products/11")
+        visit.wrong.clear()
+
     def test_one_that_was_not_finished_says_so(self, visit):
         def slow(route):
             answered = route.fetch()

@@ -11,12 +11,14 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.exceptions import Forbidden
 
 import auditmw
 from auditmw.journal.layout import JOURNAL
 from auditmw.viewer import ASGIViewerApp, Viewer, ViewerApp
 from auditmw.viewer import asgi as asgi_module
 from auditmw.viewer import tail as tail_module
+from auditmw.viewer.app import MAX_BODY, MAX_URL
 from auditmw.viewer.refusals import Refusal
 from auditmw.viewer.tail import Position, news, position
 from query_table import event
@@ -241,7 +243,8 @@ def test_a_moment_that_never_was_breaks_nothing(shop, taken):
 class Browser:
     """One request to an ASGI app in the running loop."""
 
-    def __init__(self, app, path, query=b"", headers=()):
+    def __init__(self, app, path, query=b"", headers=(), method="GET", body=b""):
+        self.body = body
         self.parts = asyncio.Queue()
         self.gone = asyncio.Event()
         self.status, self.headers = None, {}
@@ -250,7 +253,7 @@ class Browser:
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
-            "method": "GET",
+            "method": method,
             "scheme": "http",
             "root_path": "",
             "path": path,
@@ -263,7 +266,7 @@ class Browser:
     async def _receive(self):
         if not self._begun:
             self._begun = True
-            return {"type": "http.request", "body": b"", "more_body": False}
+            return {"type": "http.request", "body": self.body, "more_body": False}
         await self.gone.wait()
         return {"type": "http.disconnect"}
 
@@ -344,6 +347,61 @@ def test_a_stream_is_for_who_may_look(shop):
         await wrong.leave()
 
     asyncio.run(follow())
+
+
+def test_a_stream_that_cannot_begin_says_so_as_everything_else_does(shop, caplog):
+    def aborting(request):
+        raise Forbidden("not you")
+
+    def failing(request):
+        raise RuntimeError("no database")
+
+    async def told(query=b"", **options):
+        browser = Browser(asgi(shop[1], **options), "/api/tail/stream", query)
+        said = json.loads(await browser.next())["error"]["message"]
+        await browser.leave()
+        assert "content-security-policy" in browser.headers
+        return browser.status, said
+
+    async def ask():
+        assert await told(open_to_all=False, authorize=aborting) == (403, "not you")
+        failed = await told(open_to_all=False, authorize=failing)
+        assert failed == (500, "the viewer failed; the server's log says why")
+        assert await told(b"q=" + b"x" * MAX_URL) == (413, "expected a URL of at most 16,384 characters")
+
+    asyncio.run(ask())
+    assert "no database" in caplog.text
+
+
+def test_a_stream_that_cannot_go_on_ends_so_that_the_browser_asks_again(shop, monkeypatch):
+    monkeypatch.setattr(asgi_module, "LOOK_SECONDS", 0.01)
+
+    async def follow():
+        browser = Browser(asgi(shop[1]), "/api/tail/stream")
+        await browser.event()
+
+        def gone(*_):
+            raise Refusal(503, "the audit directory cannot be read")
+
+        monkeypatch.setattr(asgi_module.tail, "look", gone)
+        await asyncio.wait_for(browser.task, 20)
+        assert browser.status == 200
+
+    asyncio.run(follow())
+
+
+def test_a_body_in_chunks_is_read_like_any_other(shop):
+    headers = [(b"x-auditmw", b"1"), (b"transfer-encoding", b"chunked"), (b"content-type", b"application/json")]
+
+    async def change(body):
+        browser = Browser(asgi(shop[1]), "/api/cancel", headers=headers, method="POST", body=body)
+        told = json.loads(await browser.next())
+        await browser.leave()
+        return browser.status, told
+
+    assert asyncio.run(change(b'{"token": "x"}'))[1]["answer"] == {"cancelled": False}
+    status, told = asyncio.run(change(b" " * (MAX_BODY + 1)))
+    assert (status, told["error"]["message"]) == (413, "expected a request body of at most 65,536 bytes")
 
 
 def test_a_stream_shows_what_the_viewer_may_see(shop, monkeypatch):

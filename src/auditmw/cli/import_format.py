@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,21 +61,21 @@ class FormatChoice:
         self._shown = shown
         self._names = dict(map(_key_and_name, names))
         self._decode = decode_users
-        self._format: bytes | None = None  # every input gets its own: some formats keep what headers say
+        self._given: Callable[[list[bytes]], LineFormat] | None = None
         try:
             if nginx_conf is not None:
                 chosen: LineFormat = format_of(nginx_conf, log_format_name or "", decode_userid=decode_users)
-                self._format = pickle.dumps(self._renamed(chosen))
+                self._given = partial(_copied, pickle.dumps(chosen))
             elif log_format != AUTO:
-                chosen = format_named(log_format, decode_userid=decode_users)
-                self._format = pickle.dumps(self._renamed(chosen))
+                format_named(log_format, decode_userid=decode_users)
+                self._given = partial(_named, log_format, decode_users)
         except FormatError as error:
             raise click.UsageError(str(error)) from None
 
     def __call__(self, name: str, lines: list[bytes]) -> LineFormat:
         """Return the format of the input of this name. Raises FormatError when it cannot be told."""
-        if self._format is not None:
-            return pickle.loads(self._format)  # type: ignore[no-any-return]  # noqa: S301 - our own
+        if self._given is not None:  # every input gets its own: some formats keep what headers say
+            return self._renamed(self._given(lines))
         try:
             detection = detect([renamed(line, self._names) for line in lines], decode_userid=self._decode)
         except FormatError as error:
@@ -86,6 +87,14 @@ class FormatChoice:
 
     def _renamed(self, chosen: LineFormat) -> LineFormat:
         return RenamedFormat(chosen, self._names) if self._names else chosen
+
+
+def _copied(chosen: bytes, lines: list[bytes]) -> LineFormat:
+    return pickle.loads(chosen)  # type: ignore[no-any-return]  # noqa: S301 - our own
+
+
+def _named(text: str, decode_users: bool, lines: list[bytes]) -> LineFormat:
+    return format_named(text, decode_userid=decode_users, lines=lines)
 
 
 def _key_and_name(text: str) -> tuple[str, str]:

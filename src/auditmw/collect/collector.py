@@ -38,6 +38,7 @@ EVERY_SECONDS = 5.0
 MOST_EVENTS, MOST_BYTES = 10_000, 8 * 1024 * 1024
 LEASE_SECONDS = 2.0
 _READ_SECONDS = 1.0
+_MOST_QUIET_READS = 30
 
 _log = logging.getLogger("auditmw.collect")
 
@@ -108,7 +109,11 @@ class Collector:
         try:
             if not self._begin():
                 return False
-            while self._gather(_READ_SECONDS):
+            patience = _MOST_QUIET_READS
+            while not self._feed.is_at_end():
+                patience = _MOST_QUIET_READS if self._gather(_READ_SECONDS) else patience - 1
+                if not patience:
+                    raise RetryableError(f"{self._shown} has more messages, but does not hand them out")
                 if self._is_due():
                     self._flush()
             self._flush()

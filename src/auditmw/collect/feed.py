@@ -38,6 +38,10 @@ class Feed(Protocol):
         """Return up to `most` messages, each track's in order; none when none came in so many seconds."""
         ...
 
+    def is_at_end(self) -> bool:
+        """Return whether everything was read that was there a moment ago."""
+        ...
+
     def acknowledge(self, collected: Mapping[str, int]) -> None:
         """Tell that the messages of these tracks up to these numbers are durable here. It is for others to know."""
         ...

@@ -32,6 +32,7 @@ class KafkaFeed:
         self._partitions: dict[str, int] = {}  # by track
         self._tracks: dict[int, str] = {}
         self._missing: dict[str, int] = {}
+        self._ended: set[int] = set()
         self._looked_at = 0.0
         self._refusal: ShipError | None = None
 
@@ -44,6 +45,7 @@ class KafkaFeed:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
+            "enable.partition.eof": True,
             "isolation.level": "read_committed",
             "queued.max.messages.kbytes": 16 * 1024,
             "fetch.message.max.bytes": 2 * 1024 * 1024,
@@ -62,6 +64,7 @@ class KafkaFeed:
         """Begin behind what is collected, or with the oldest message that there is."""
         consumer = self._connected()
         self._missing.clear()
+        self._ended.clear()
         places = []
         try:
             for partition, track in self._tracks.items():
@@ -89,7 +92,11 @@ class KafkaFeed:
         fetched = consumer.consume(most, timeout=seconds)
         if self._clock() >= self._looked_at + _LOOK_AGAIN_SECONDS and set(self._look(consumer)[1]) != set(self._tracks):
             raise RetryableError(f"{self._broker.shown} has other partitions now")
-        return [self._message(each) for each in fetched]
+        return [message for message in map(self._message, fetched) if message is not None]
+
+    def is_at_end(self) -> bool:
+        """Return whether every partition was read to its end."""
+        return self._ended >= set(self._tracks)
 
     def acknowledge(self, collected: Mapping[str, int]) -> None:
         """Commit to the consumer group."""
@@ -128,11 +135,16 @@ class KafkaFeed:
         if not isinstance(trouble, RetryableError):
             self._refusal = trouble
 
-    def _message(self, fetched: Fetched) -> Message:
-        error = fetched.error()
+    def _message(self, fetched: Fetched) -> Message | None:
+        """Return a message; None where a partition ends."""
+        error, partition = fetched.error(), fetched.partition() or 0
+        if error is not None and error.code() == KafkaError._PARTITION_EOF:
+            self._ended.add(partition)
+            return None
         if error is not None:
             raise trouble_of(error, self._broker.shown)
-        track = self._tracks[fetched.partition() or 0]
+        self._ended.discard(partition)
+        track = self._tracks[partition]
         number = (fetched.offset() or 0) + 1
         return Message(track, number, fetched.value() or b"", self._missing.pop(track, 0))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-import nats.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy, StreamInfo
@@ -34,7 +33,7 @@ class NatsFeed:
         self._subscription: JetStreamContext.PullSubscription | None = None
         self._track = ""
         self._stream: StreamInfo | None = None
-        self._last = self._delivered = 0
+        self._last = self._delivered = self._pending = 0
         self._unacknowledged: list[Msg] = []
         self._trouble: ShipError | None = None
 
@@ -51,6 +50,10 @@ class NatsFeed:
     def read(self, most: int, seconds: float) -> Sequence[Message]:
         """Return up to `most` messages."""
         return self._connection.run(lambda: self._read(min(most, _AT_ONCE), seconds))
+
+    def is_at_end(self) -> bool:
+        """Return whether the last message had none behind it."""
+        return self._pending == 0
 
     def acknowledge(self, collected: Mapping[str, int]) -> None:
         """Tell the server: the last message stands for all before it."""
@@ -109,7 +112,7 @@ class NatsFeed:
         context = self._connection.stream_api
         consumer = await context.add_consumer(self._place.stream, config)
         self._subscription = await context.pull_subscribe_bind(consumer.name, self._place.stream)
-        self._last, self._delivered = position, 0
+        self._last, self._delivered, self._pending = position, 0, consumer.num_pending or 0
 
     async def _read(self, most: int, seconds: float) -> list[Message]:
         if self._trouble is not None:
@@ -118,7 +121,7 @@ class NatsFeed:
             raise RetryableError(f"the connection to {self._place.shown} was lost")
         try:
             fetched = await self._subscription.fetch(most, timeout=seconds)
-        except nats.errors.TimeoutError:
+        except TimeoutError:
             await self._subscription.consumer_info()  # is there a consumer still?
             return []
         return [message for message in map(self._message, fetched) if message is not None]
@@ -132,6 +135,7 @@ class NatsFeed:
             raise RetryableError(f"a message of {self._place.shown} was lost on its way")
         missing = numbers.stream - self._last - 1
         self._delivered, self._last = numbers.consumer, numbers.stream
+        self._pending = fetched.metadata.num_pending or 0
         self._unacknowledged.append(fetched)
         return Message(self._track, numbers.stream, fetched.data, missing)
 

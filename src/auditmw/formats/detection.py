@@ -17,6 +17,7 @@ from auditmw.formats.lines.nginx_variables import HOMES
 from auditmw.formats.nginx import NginxFormat
 from auditmw.formats.reblaze import ReblazeFormat
 from auditmw.formats.traefik import TraefikFormat
+from auditmw.formats.traefik_common import TraefikCommonFormat
 from auditmw.formats.typographic import ADVICE, TypographicFormat, is_typographic
 from auditmw.formats.w3c import W3cFormat
 
@@ -87,6 +88,7 @@ def _detect_text(lines: Sequence[bytes], decode_userid: bool) -> Detection:
     combined = apache.ApacheFormat(apache.COMBINED, "apache:combined", decode_userid)
     candidates: list[tuple[LineFormat, str]] = [
         (ReblazeFormat(), "have the 42 fields of Reblaze"),
+        (TraefikCommonFormat(), "are as Traefik writes them unless told otherwise"),
         (own, f"are nginx's, as by log_format '{own.log_format}'"),
         (apache.ApacheFormat(apache.VHOST_COMBINED), "have the virtual host, and then Apache's combined format"),
         (combined, "are in Apache's combined format"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from auditmw.formats import apache
@@ -15,6 +15,7 @@ from auditmw.formats.lines.nginx_conf import format_of
 from auditmw.formats.nginx import NginxFormat
 from auditmw.formats.reblaze import ReblazeFormat
 from auditmw.formats.traefik import TraefikFormat
+from auditmw.formats.traefik_common import TraefikCommonFormat
 from auditmw.formats.typographic import TypographicFormat
 from auditmw.formats.w3c import W3cFormat
 
@@ -28,6 +29,7 @@ _OTHERS: dict[str, Callable[[], LineFormat]] = {
     "reblaze": ReblazeFormat,
     "caddy:json": CaddyFormat,
     "traefik:json": TraefikFormat,
+    "traefik:clf": TraefikCommonFormat,
     "w3c": W3cFormat,
     "datapunt:0.4": DatapuntFormat,
     "datapunt:readme": partial(DatapuntFormat, "readme"),
@@ -44,6 +46,7 @@ _ALIASES = {
     "iis": "w3c",
     "datapunt": "datapunt:0.4",
 }
+_OF_TEXT = {"traefik": "traefik:clf"}  # what a short form means where the lines are no JSON
 NAMES = (*_NGINX, "nginx:json", "nginx:typographic", *_APACHE, *_OTHERS)
 """The names that `format_named` takes, beside short forms and descriptions."""
 
@@ -52,15 +55,18 @@ _WORD = re.compile(r"""'((?:[^'\\]|\\.)*+)'|"((?:[^"\\]|\\.)*+)"|([^\s;'"][^\s;]
 _CONFIGURATION = re.compile(r"(.*\.conf)(?::([\w.-]+))?", re.DOTALL)
 
 
-def format_named(text: str, *, decode_userid: bool = False) -> LineFormat:
+def format_named(text: str, *, decode_userid: bool = False, lines: Sequence[bytes] = ()) -> LineFormat:
     """Return the format that a text names or describes.
 
     `text`: one of `NAMES` or its short form; an nginx `log_format`, its text alone or the whole directive; an Apache
     `LogFormat`, likewise; the path of an nginx.conf, with `:NAME` after it where it has several formats.
     `decode_userid`: user and session come from the middleware, which percent-encodes them.
+    `lines`: the first ones of the input, for the short form of a server that writes JSON or text.
     Raises FormatError for anything else.
     """
-    name = _ALIASES.get(text.strip().lower(), text.strip().lower())
+    name = text.strip().lower()
+    first = next((line for line in map(bytes.lstrip, lines) if line), b"{")
+    name = _ALIASES.get(name, name) if first.startswith(b"{") else _OF_TEXT.get(name, _ALIASES.get(name, name))
     if name in _NGINX:
         return NginxFormat(_NGINX[name], name, decode_userid=decode_userid)
     if name == "nginx:json":

@@ -8,7 +8,7 @@ anybody can claim; `ClientAddr` is always the other end of the connection.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from auditmw.formats.line import Event, LineError, TimeBasis
@@ -70,6 +70,10 @@ class Client(Place):
     def get(self, event: Event) -> str | None:
         """Return the chain, or the address."""
         return FORWARDED.get(event) or ADDRESS.get(event)
+
+    def texts(self, event: Event) -> Iterator[str]:
+        """Return the JSON pointers of the texts that `put` wrote as they came."""
+        return (FORWARDED if FORWARDED.get(event) else ADDRESS).texts(event)
 
 
 class UserName(Text):

@@ -10,6 +10,7 @@
 import fcntl
 import os
 import re
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def _listed(folder: Path) -> list[tuple[str, int, str]]:
     return sorted((*_writer_and_number(name), name) for name in names)
 
 
+@lru_cache(1024)  # asked for every line that is shipped
 def _writer_and_number(name: str) -> tuple[str, int]:
     match = _NAME.fullmatch(name)
     if match is None:

@@ -107,7 +107,11 @@ class DeadLetters:
             return
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                said = "another process is sending the dead letters"
+                raise BlockingIOError(error.errno, said, str(path)) from None
             yield self._read(path)
             os.unlink(path)
             sync(self._folder)

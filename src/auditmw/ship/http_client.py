@@ -59,8 +59,8 @@ class HttpClient:
     `timeout`, `gzip`, `ca`, `certificate`, `key`; who we are as `user:password@`, `token`, or `token_file`, which is
     read for each new connection; `token_header`: the name of the header for the token, if it is not Authorization.
     `port`: where the URL has none. `compressed`: whether bodies are, where the URL does not say. `auth_scheme`: what
-    stands before the token in Authorization (RFC 9110 §11.6.2). `encrypted`: whether to speak TLS, where the scheme does
-    not end in https for it. Constructing it does no I/O.
+    stands before the token in Authorization (RFC 9110 §11.6.2). `encrypted`: TLS also with a scheme that does not end
+    in https. Constructing it does no I/O.
     """
 
     def __init__(

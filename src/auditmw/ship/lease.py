@@ -71,7 +71,7 @@ class Lease:
         if self._fd == -1:
             return False
         try:
-            return True
+            return os.path.samestat(os.fstat(self._fd), os.lstat(self._path))
         except OSError:
             return False
 

@@ -107,9 +107,6 @@ class Shipper:
             self._lead(take_over)
             while not self._stopping.is_set():
                 self._attempt()
-        except FencedError:
-            self._report.tell("fenced")
-            raise
         finally:
             self._let_go()
 

@@ -24,7 +24,7 @@ from auditmw.ship.deadletters import DeadLetters
 from auditmw.ship.lease import is_leased
 
 STATUS = "status.json"
-IDLE_STATES = ("stopped", "fenced", "gone")
+IDLE_STATES = ("stopped", "gone")
 _TAIL_BYTES = 64 * 1024
 
 
@@ -39,7 +39,7 @@ class Lag:
 
 @dataclass(frozen=True)
 class Status:
-    """One target's. `state`: shipping, idle, retrying, unusable, standby; stopped, fenced, gone (its process died).
+    """One target's. `state`: shipping, idle, retrying, unusable; stopped, gone (its process died).
 
     `counts`: events by what came of them, for as long as there is the cursor: `shipped`, `dead` letters, `rejected` by
     the target without saying which, `left_out` for lack of a record in the format, `damaged` stretches, `missing`

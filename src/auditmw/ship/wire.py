@@ -27,7 +27,6 @@ LONGEST_REASON = 200
 _SIOCOUTQ = 0x5411  # Linux, sockios.h: how many bytes of the send queue the peer has not acknowledged
 _PIECE_BYTES = 64 * 1024
 _LOOK_AGAIN_SECONDS = 0.002
-_ACCEPTANCE_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Wire:
     def is_over(self, patience_seconds: float = 0.0) -> bool:
         """Whether the peer has closed the connection, or does within that time.
 
-        Nothing that it sends is expected now; if it sends, the connection is as good as closed. Raises OSError.
+        Nothing that it says is expected now: if it does, it speaks another protocol, or says goodbye. Raises OSError.
         """
         if not _happens(self._socket, select.POLLIN, patience_seconds):
             return False
@@ -197,27 +196,6 @@ class Peer:
             connected.close()
             raise
         return Wire(connected, self.timeout_seconds)
-
-    def open_accepted(self) -> Wire:
-        """Connect, and see whether the peer closes a TLS connection at once. Raises RetryableError, UnusableError.
-
-        In TLS 1.3 the client's handshake is done before the server has looked at its certificate (RFC 8446 §2): only
-        this tells, where the protocol above has no answers, that what is sent would not be read.
-        """
-        wire = self.open()
-        if self._keys is None:
-            return wire
-        try:
-            if not wire.is_over(_ACCEPTANCE_SECONDS):
-                return wire
-            problem: ShipError = UnusableError(
-                f"{self._place} closes the connection after the TLS handshake: it may want a client certificate that "
-                "it trusts (options certificate and key)"
-            )
-        except OSError as error:
-            problem = self.trouble(error)
-        wire.close()
-        raise problem
 
     def trouble(self, error: BaseException) -> ShipError:
         """Return what an error of a connection means to a shipper."""

@@ -145,18 +145,20 @@ class ViewerApp:
         """
         request = Request(environ)
         request.max_content_length = MAX_BODY
-        is_api = request.path.startswith("/api/")
         try:
-            response = self._answered(request, environ if carrier is None else carrier, handle or Handle(), tail)
-        except Refusal as refusal:
-            response = refusal.as_json() if is_api else refusal.as_page()
-        except HTTPException as error:
-            response = _of_http(error, is_api)
-        except Exception:
-            _log.exception("the viewer failed to answer %s %s", request.method, request.path)
-            broken = Refusal(500, "the viewer failed; the server's log says why")
-            response = broken.as_json() if is_api else broken.as_page()
-        return secured(response)
+            return secured(self._answered(request, environ if carrier is None else carrier, handle or Handle(), tail))
+        except Exception as error:
+            return self.refused(request, error)
+
+    def refused(self, request: Request, error: Exception) -> Response:
+        """Return what is said to who makes a request of which an error came; what is no refusal is logged."""
+        is_api = request.path.startswith("/api/")
+        if isinstance(error, HTTPException):
+            return secured(_of_http(error, is_api))
+        if not isinstance(error, Refusal):
+            _log.error("the viewer failed to answer %s %s", request.method, request.path, exc_info=error)
+            error = Refusal(500, "the viewer failed; the server's log says why")
+        return secured(error.as_json() if is_api else error.as_page())
 
     def viewer_of(self, carrier: Carrier) -> Viewer:
         """Return who makes a request. Raises Refusal for nobody."""
@@ -176,8 +178,7 @@ class ViewerApp:
         self._engines.close()
 
     def _answered(self, request: Request, carrier: Carrier, handle: Handle, tail: str) -> Response:
-        if len(request.environ.get("PATH_INFO", "")) + len(request.query_string) > MAX_URL:
-            raise Refusal(413, f"expected a URL of at most {MAX_URL:,} characters")
+        check_length(request)
         if not request.environ.get("PATH_INFO") and request.environ.get("SCRIPT_NAME"):
             return _with_slash(request)
         if isinstance(self._authorize, TokenAccess) and (entered := self._authorize.exchange(request)):
@@ -202,6 +203,12 @@ class ViewerApp:
         handle.attach(engine)
         read = Parameters(request.args, datetime.now(UTC))
         return Ask(request, carrier, viewer, read, engine, handle, tail, self._shared)
+
+
+def check_length(request: Request) -> None:
+    """Refuse a URL that is longer than any that the page makes."""
+    if len(request.environ.get("PATH_INFO", "")) + len(request.query_string) > MAX_URL:
+        raise Refusal(413, f"expected a URL of at most {MAX_URL:,} characters")
 
 
 def _proxies(given: Sequence[str] | auditmw.Proxies | None, audit: auditmw.Audit | None) -> auditmw.Proxies:

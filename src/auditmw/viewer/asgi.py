@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -15,7 +16,7 @@ from werkzeug.wrappers import Request, Response
 
 from auditmw.query.answers import answer_json
 from auditmw.viewer import tail
-from auditmw.viewer.app import MAX_BODY, ViewerApp
+from auditmw.viewer.app import MAX_BODY, ViewerApp, check_length
 from auditmw.viewer.asking import Ask
 from auditmw.viewer.headers import secured
 from auditmw.viewer.people import read_headers
@@ -99,17 +100,16 @@ class ASGIViewerApp:
         try:
             if self._streams >= AT_MOST_STREAMS:
                 raise Refusal(503, "too many pages follow the log; try again later", headers={"Retry-After": "30"})
-            ask: Ask = await self._in_thread(self._begin, request, scope, handle)
-            cursor = request.headers.get("Last-Event-ID") or ask.parameters.text("cursor")
-            news = await self._in_thread(tail.look, ask, cursor)
-        except Refusal as refusal:
-            await self._send(secured(refusal.as_json()), environ, gone, send)
+            ask, news = await self._in_thread(self._begin, request, scope, handle)
+        except Exception as error:
+            await self._send(self.viewer.refused(request, error), environ, gone, send)
             return
         response = secured(Response(content_type="text/event-stream", headers={"X-Accel-Buffering": "no"}))
         await send(_start(200, response.headers.to_wsgi_list()))
         self._streams += 1
         try:
-            await self._follow(ask, news, gone, send)
+            with suppress(Refusal):  # the browser comes again, and is told then
+                await self._follow(ask, news, gone, send)
         finally:
             self._streams -= 1
         await send({"type": "http.response.body", "body": b""})
@@ -127,10 +127,11 @@ class ASGIViewerApp:
                 told = time.monotonic()
                 await send(_said(b": still here\n\n"))
 
-    def _begin(self, request: Request, scope: Scope, handle: Handle) -> Ask:
+    def _begin(self, request: Request, scope: Scope, handle: Handle) -> tuple[Ask, tail.News]:
+        check_length(request)
         ask = self.viewer.ask(request, scope, self.viewer.viewer_of(scope), handle, "sse")
         ask.viewed("tail", q=ask.parameters.text("q"))
-        return ask
+        return ask, tail.look(ask, request.headers.get("Last-Event-ID") or ask.parameters.text("cursor"))
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any, **named: Any) -> T:
         return await sync_to_async(work, thread_sensitive=False, executor=self._threads)(*arguments, **named)
@@ -168,6 +169,7 @@ def _environ(scope: Scope, body: bytes) -> dict[str, Any]:
         path = path[len(script) :]
     server, client = scope.get("server") or ("localhost", 80), scope.get("client")
     headers = read_headers(scope)
+    headers.pop("transfer-encoding", None)  # the server has undone it, and the length is known
     environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items() if "_" not in name}
     return environ | {
         "REQUEST_METHOD": scope["method"],

@@ -1,6 +1,7 @@
 r"""How a log writes bytes that would break its line, and those bytes back.
 
-Sources: nginx `ngx_http_log_escape` and `ngx_escape_json` (tried on nginx 1.22.1); Apache 2.4 `ap_escape_logitem`.
+Sources: nginx `ngx_http_log_escape` and `ngx_escape_json` (tried on nginx 1.22.1); Apache 2.4 `ap_escape_logitem`;
+Go's documentation of `strconv.Quote`, `strconv.UnquoteChar` and `unicode.IsPrint`.
 """
 
 from __future__ import annotations
@@ -100,9 +101,48 @@ def _encode_apache(raw: bytes) -> bytes:
     return _UNSAFE.sub(lambda match: _APACHE_NAMES.get(match[0]) or b"\\x%02x" % match[0][0], raw)
 
 
+_GO_ESCAPE = re.compile(rb'\\(?:(["\\abfnrtv])|x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))')
+_GO_LETTERS = {b"a": b"\a", b"f": b"\f", **_APACHE_LETTERS}
+_GO_NAMES = {control.decode(): f"\\{letter.decode()}" for letter, control in _GO_LETTERS.items()}
+_GO_NAMES |= {'"': '\\"', "\\": "\\\\"}
+
+
+def _decode_go(value: str) -> bytes:
+    def one(match: re.Match[bytes]) -> bytes:
+        letter, byte, short, long = match.groups()
+        if letter:
+            return _GO_LETTERS.get(letter, letter)
+        if byte:
+            return bytes((int(byte, 16),))
+        try:
+            return chr(int(short or long, 16)).encode()
+        except (ValueError, OverflowError):  # no character has that number: Go did not write it
+            return match[0]
+
+    return _GO_ESCAPE.sub(one, _bytes(value))
+
+
+def _encode_go(raw: bytes) -> bytes:
+    return "".join(map(_go_character, raw.decode("utf-8", "surrogateescape"))).encode()
+
+
+def _go_character(character: str) -> str:
+    if character in _GO_NAMES:
+        return _GO_NAMES[character]
+    if character.isprintable():
+        return character
+    number = ord(character)
+    if 0xDC80 <= number <= 0xDCFF:  # a byte that is not UTF-8
+        return f"\\x{number - 0xDC00:02x}"
+    if number < 0x20 or number == 0x7F:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+
+
 # nginx never writes a quote into a value in its default escaping, so a quote always ends one; the others escape it.
 _ESCAPING = r"[^{stop}\\]*+(?:\\.[^{stop}\\]*+)*+"
 DEFAULT = Dialect("default", "-", r"[^{stop}]*+", _decode_hex, _encode_default)
 JSON = Dialect("json", "", _ESCAPING, _decode_json, _encode_json)
 NONE = Dialect("none", "-", "", _bytes, bytes)
 APACHE = Dialect("apache", "-", _ESCAPING, _decode_apache, _encode_apache)
+GO = Dialect("go", "-", _ESCAPING, _decode_go, _encode_go)

@@ -159,8 +159,13 @@ class RelpTarget(Target):
             wire = self._peer.open()
             try:
                 self._session = _Session(wire)
-            except BaseException:
+            except BaseException as error:
                 wire.close()
+                if isinstance(error, ConnectionError):
+                    raise RetryableError(
+                        f"{self._peer.shown} closed the connection before a session began: if it goes on like that, it "
+                        "may want TLS, or a client certificate that it trusts"
+                    ) from error
                 raise
         self._session.wire.begin()
         return self._session

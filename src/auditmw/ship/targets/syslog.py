@@ -10,21 +10,30 @@ from __future__ import annotations
 from auditmw.formats.syslog import DOCUMENTATION_NUMBER, SyslogFormat
 from auditmw.ship.address import Address, AddressError
 from auditmw.ship.batch import Batch
-from auditmw.ship.target import Accepted, Target
+from auditmw.ship.target import Accepted, RetryableError, ShipError, Target, UnusableError
 from auditmw.ship.wire import Keys, Peer, Wire
 
 TCP_PORT, TLS_PORT = 601, 6514
 """The registered ports of syslog-conn (RFC 3195) and syslog-tls (RFC 5425 §4.1)."""
 
+FIRST_PATIENCE_SECONDS = 0.5
+"""How long a new connection has to stand after its first batch, before that counts.
+
+A receiver that wants TLS, or another protocol, only closes. And in TLS 1.3 the client's handshake is done before the
+server has looked at its certificate (RFC 8446 §2).
+"""
+
 
 class SyslogTarget(Target):
     """Sends messages to `peer`. `most_bytes`: longer ones are refused; None for no limit of ours."""
 
-    def __init__(self, peer: Peer, chosen: SyslogFormat, most_bytes: int | None) -> None:
+    def __init__(self, peer: Peer, chosen: SyslogFormat, most_bytes: int | None, *, is_encrypted: bool) -> None:
         self.format = chosen
         self._peer = peer
         self._most_bytes = most_bytes
+        self._is_encrypted = is_encrypted
         self._wire: Wire | None = None
+        self._is_new = True
 
     def send(self, batch: Batch) -> Accepted:
         """Send the batch, and see whether it arrived as far as TCP tells."""
@@ -46,8 +55,9 @@ class SyslogTarget(Target):
             wire.begin()
             wire.sendall(data)
             wire.drain()
-            if wire.is_over():
-                raise ConnectionResetError("it closed the connection while a batch was under way")
+            if wire.is_over(FIRST_PATIENCE_SECONDS if self._is_new else 0.0):
+                raise self._closed()
+            self._is_new = False
         except BaseException as error:
             self.close()  # half of a message may be on its way
             if isinstance(error, OSError):
@@ -58,8 +68,16 @@ class SyslogTarget(Target):
         if self._wire is not None and not self._wire.is_usable():
             self.close()
         if self._wire is None:
-            self._wire = self._peer.open_accepted()
+            self._wire, self._is_new = self._peer.open(), True
         return self._wire
+
+    def _closed(self) -> ShipError:
+        if not self._is_new:
+            return RetryableError(f"{self._peer.shown} closed the connection while a batch was under way")
+        return (UnusableError if self._is_encrypted else RetryableError)(
+            f"{self._peer.shown} closed the connection, or said something, when the first messages came: "
+            + ("it may want a client certificate that it trusts" if self._is_encrypted else "it may want TLS")
+        )
 
 
 def too_long(batch: Batch, most_bytes: int | None) -> dict[int, str]:
@@ -101,6 +119,6 @@ def open_target(address: Address, format: str | None) -> Target:
     if keys and not is_encrypted:
         raise AddressError(f"expected syslog+tls: in {address.shown}, where certificates are named")
     peer = Peer.of(address, TLS_PORT if is_encrypted else TCP_PORT, keys if is_encrypted else None, timeout_seconds)
-    target = SyslogTarget(peer, chosen, most_bytes or None)
+    target = SyslogTarget(peer, chosen, most_bytes or None, is_encrypted=is_encrypted)
     target.max_events = max_events
     return target

@@ -54,7 +54,7 @@ function Group({ names, tick, closed, toggle, remove }: GroupProps) {
     "at last",
   );
   return (
-    <div class={asked.busy && asked.data ? "stale" : ""}>
+    <div class={`facet-group ${asked.busy && asked.data ? "stale" : ""}`}>
       <ErrorNote error={asked.error} retry={asked.retry} what="Facets" />
       {names.map((name) => (
         <FacetOf

@@ -24,13 +24,9 @@ _OURS = re.compile(r"(?:19[789]\d|20\d\d|210[0-5])-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{
 _FIRST, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(2106, 1, 1, tzinfo=UTC)
 _MAX_BIGINT = 2**63 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_ESCAPED = {byte: f"\\u{byte:04x}" for byte in range(0x20)} | {ord('"'): '\\"', ord("\\"): "\\\\"}
+_WHITE_SPACE = {b"\n": b"\\n", b"\r": b"\\r", b"\t": b"\\t"}
 
 Row = dict[str, Any]
-
-
-def _text(value: Any) -> str:
-    return value if type(value) is str else _json(value)
 
 
 def _json(value: Any) -> str:
@@ -44,11 +40,11 @@ def _integer(value: Any) -> int | None:
     return value if type(value) is int and -_MAX_BIGINT <= value <= _MAX_BIGINT else None
 
 
-_CONVERT: dict[str, Callable[[Any], Any]] = {"text": _text, "integer": _integer, "json": _json}
+_CONVERT: dict[str, Callable[[Any], Any]] = {"integer": _integer, "json": _json}
 
 
 def _tree() -> dict[str, Any]:
-    """Return the names of an event as a tree: at its leaves, a column's name and how to convert for it."""
+    """Return the names of an event as a tree: at its leaves a text's column, or another one and how to convert for it."""
     root: dict[str, Any] = {}
     for column in COLUMNS:
         if column.name in {"time", "id"}:
@@ -57,7 +53,7 @@ def _tree() -> dict[str, Any]:
         node = root
         for name in above:
             node = node.setdefault(name, {})
-        node[last] = (column.name, None if column.kind == "text" else _CONVERT[column.kind])
+        node[last] = column.name if column.kind == "text" else (column.name, _CONVERT[column.kind])
     return root
 
 
@@ -96,31 +92,33 @@ def _line(entry: Entry, whole_seconds: bool) -> bytes:
     _fill(row, entry.event, _TREE)
     row["writer"], row["seq"] = entry.writer, entry.seq
     try:
-        row["body"] = entry.body.decode()
-        return orjson.dumps(row)
-    except (UnicodeDecodeError, TypeError):
-        return _difficult(row, entry.body)
+        columns = orjson.dumps(row)
+    except TypeError:
+        clean = {name: _SURROGATE.sub("\ufffd", v) if isinstance(v, str) else v for name, v in row.items()}
+        columns = orjson.dumps(clean)
+    return b'%b,"body":"%b"}' % (columns[:-1], _quoted(entry.body))
 
 
 def _fill(row: Row, event: Mapping[str, Any], tree: dict[str, Any]) -> None:
-    for name, node in tree.items():
-        value = event.get(name)
-        if value is None:
+    for name, value in event.items():
+        node = tree.get(name)
+        if node is None or value is None:
             continue
-        if type(node) is not tuple:
-            if type(value) is dict:
-                _fill(row, value, node)
-            continue
-        column, convert = node
-        if convert is None:
-            row[column] = value if type(value) is str else _json(value)
-        elif (converted := convert(value)) is not None:
-            row[column] = converted
+        kind = type(node)
+        if kind is str:
+            row[node] = value if type(value) is str else _json(value)
+        elif kind is tuple:
+            column, convert = node
+            if (converted := convert(value)) is not None:
+                row[column] = converted
+        elif type(value) is dict:
+            _fill(row, value, node)
 
 
-def _difficult(row: Row, body: bytes) -> bytes:
-    """Return the line of an event that is no Unicode; its body to the byte all the same."""
-    row.pop("body", None)
-    columns = {name: _SURROGATE.sub("\ufffd", v) if isinstance(v, str) else v for name, v in row.items()}
-    exact = body.decode("latin-1").translate(_ESCAPED).encode("latin-1")
-    return orjson.dumps(columns)[:-1] + b',"body":"' + exact + b'"}'
+def _quoted(body: bytes) -> bytes:
+    """Return JSON text as a string of JSON has it: it has no other control characters than these (RFC 8259 §2, §7)."""
+    body = body.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    for raw, escaped in _WHITE_SPACE.items():
+        if raw in body:
+            body = body.replace(raw, escaped)
+    return body

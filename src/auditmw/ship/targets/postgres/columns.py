@@ -70,9 +70,9 @@ def _time(value: Any) -> datetime | None:
 
 
 @lru_cache(4096)
-def _address(value: Any) -> str | None:
+def _address(value: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return str(ipaddress.ip_address(value)).partition("%")[0] if isinstance(value, str) else None
+        return ipaddress.ip_address(value.partition("%")[0]) if isinstance(value, str) else None
     except ValueError:
         return None
 
@@ -84,11 +84,6 @@ class Column(NamedTuple):
     type: str
     path: tuple[str, ...]
     convert: Convert = _text
-
-    @property
-    def staged(self) -> str:
-        """The type in which it comes to the server."""
-        return "text" if self.type == "inet" else self.type
 
 
 COLUMNS = (

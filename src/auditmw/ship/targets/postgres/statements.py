@@ -1,4 +1,4 @@
-"""The statements of a batch: into a temporary table, from there into `events`, and the cursor with it."""
+"""The statements of a batch: straight into `events` when it is new, else through a temporary table; and the cursor."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ from psycopg import sql
 
 from auditmw.ship.targets.postgres.columns import COLUMNS
 
-_NAMES = [column.name for column in COLUMNS]
-_STAGED = {
+_COPIED = {
     "id": "text",
     "writer": "text",
     "seq": "bigint",
-    **{column.name: column.staged for column in COLUMNS},
+    **{column.name: column.type for column in COLUMNS},
     "body": "text",
     "repaired": "text",
 }
 
-STAGED_TYPES = list(_STAGED.values())
-"""The types of a staged row, in order: id, writer, seq, COLUMNS, body, repaired."""
+COPIED_TYPES = list(_COPIED.values())
+"""The types of a copied row, in order: id, writer, seq, COLUMNS, body, repaired."""
 
 STAGE = (
     "CREATE TEMPORARY TABLE IF NOT EXISTS auditmw_staged ("
-    + ", ".join(f'"{name}" {type_}' for name, type_ in _STAGED.items())
+    + ", ".join(f'"{name}" {type_}' for name, type_ in _COPIED.items())
     + ") ON COMMIT DELETE ROWS"
 )
 
-COPY = "COPY auditmw_staged FROM STDIN (FORMAT BINARY)"
+COPY_STAGED = sql.SQL("COPY auditmw_staged FROM STDIN (FORMAT BINARY)")
 
-_COLUMNS = ", ".join(f'"{name}"' for name in _NAMES)
-_VALUES = ", ".join(f's."{column.name}"::inet' if column.type == "inet" else f's."{column.name}"' for column in COLUMNS)
+_NAMES = ", ".join(f'"{name}"' for name in _COPIED)
+_WITHOUT_ID = ", ".join(f's."{name}"' for name in _COPIED if name != "id")
 
 
 class Statements:
@@ -38,6 +37,7 @@ class Statements:
         names = {"events": sql.Identifier(schema, "events"), "cursors": sql.Identifier(schema, "cursors")}
         self.claim = sql.SQL(_CLAIM).format(**names)
         self.keep_cursor = sql.SQL(_KEEP_CURSOR).format(**names)
+        self.copy = sql.SQL(_COPY).format(**names)
         self.insert = sql.SQL(_INSERT).format(**names)
         self.set_aside = sql.SQL(_SET_ASIDE).format(**names)
 
@@ -54,17 +54,17 @@ _KEEP_CURSOR = """
     WHERE kept.epoch <= excluded.epoch
 """
 
+_COPY = f"COPY {{events}} ({_NAMES}) FROM STDIN (FORMAT BINARY)"
+
 _INSERT = f"""
-    INSERT INTO {{events}} (id, writer, seq, {_COLUMNS}, body, repaired)
-    SELECT s.id, s.writer, s.seq, {_VALUES}, s.body, s.repaired FROM auditmw_staged s
+    INSERT INTO {{events}} ({_NAMES}) SELECT {_NAMES} FROM auditmw_staged
     ON CONFLICT (id) DO NOTHING
 """
 
 # Those that are not there with their own content: another event came first with their id.
 _SET_ASIDE = f"""
-    INSERT INTO {{events}} (id, collides_with, writer, seq, {_COLUMNS}, body, repaired)
-    SELECT s.id || '~' || left(encode(sha256(convert_to(s.body, 'UTF8')), 'hex'), 16), s.id,
-        s.writer, s.seq, {_VALUES}, s.body, s.repaired
+    INSERT INTO {{events}} (collides_with, {_NAMES})
+    SELECT s.id, s.id || '~' || left(encode(sha256(convert_to(s.body, 'UTF8')), 'hex'), 16), {_WITHOUT_ID}
     FROM auditmw_staged s
     WHERE NOT EXISTS (SELECT FROM {{events}} e WHERE e.id = s.id AND e.body = s.body)
     ON CONFLICT (id) DO NOTHING

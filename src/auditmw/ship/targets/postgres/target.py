@@ -1,7 +1,8 @@
 """Events into PostgreSQL, each exactly once: rows and cursor are one transaction.
 
-1. A batch is copied into a temporary table, and from there inserted by id; what is there already stays as it is. So an
-   answer that was lost, a cursor that was lost, or a copied directory makes no event come twice.
+1. A batch is copied straight into the table. Where one of its ids is there already, it is copied into a temporary table,
+   and inserted from there; what is there stays as it is. So an answer that was lost, a cursor that was lost, or a copied
+   directory makes no event come twice.
 2. Another event with the same id is not dropped: it gets an id of its own, `<id>~<digits of its SHA-256>`, and
    `collides_with` has the one that both came with.
 3. COMMIT is answered when the rows are on the server's disk, and on that of a synchronous standby.
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
 from auditmw.ship.batch import Batch, Entry
@@ -33,7 +34,7 @@ from auditmw.ship.targets.postgres.connection import Settings, bounded, connect
 from auditmw.ship.targets.postgres.partitions import Partitions
 from auditmw.ship.targets.postgres.refusal import ship_error
 from auditmw.ship.targets.postgres.schema import prepare
-from auditmw.ship.targets.postgres.statements import COPY, STAGE, STAGED_TYPES, Statements
+from auditmw.ship.targets.postgres.statements import COPIED_TYPES, COPY_STAGED, STAGE, Statements
 
 MAX_BYTES = 8 * 1024 * 1024
 _ID_CHARACTERS = 200  # longer ones do not fit into an index
@@ -53,6 +54,7 @@ class PostgresTarget(CursorKeeper):
         self._partitions = Partitions(found.schema, found.months_ahead, now)
         self._statements = Statements(found.schema)
         self._connection: Connection[TupleRow] | None = None
+        self._is_news = True  # whether the last batch had nothing that was there already
 
     def send(self, batch: Batch) -> Accepted:
         """Insert the batch."""
@@ -89,17 +91,43 @@ class PostgresTarget(CursorKeeper):
         self, connection: Connection[TupleRow], batch: Batch, cursor: KeptCursor | None
     ) -> tuple[dict[int, str], int]:
         """Do it all in one transaction; return what was refused, and how many events were set aside for their ids."""
+        if self._is_news:
+            try:
+                with self._keeping(connection, cursor):
+                    return self._copy(connection, self._statements.copy, batch), 0
+            except psycopg.errors.UniqueViolation:
+                self._is_news = False
+        with self._keeping(connection, cursor):
+            return self._insert(connection, batch)
+
+    def _insert(self, connection: Connection[TupleRow], batch: Batch) -> tuple[dict[int, str], int]:
+        """Insert what is not there yet, and set aside what is there with another content."""
+        connection.execute(STAGE)
+        refused = self._copy(connection, COPY_STAGED, batch)
+        self._is_news = connection.execute(self._statements.insert).rowcount == len(batch) - len(refused)
+        return refused, 0 if self._is_news else connection.execute(self._statements.set_aside).rowcount
+
+    def _copy(self, connection: Connection[TupleRow], statement: sql.Composable, batch: Batch) -> dict[int, str]:
+        """Copy the events to the server; return those that cannot be there, by position, and why."""
         refused: dict[int, str] = {}
-        aside = 0
+        if not len(batch):
+            return refused
+        with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types(COPIED_TYPES)
+            for position, entry in enumerate(batch):
+                try:
+                    copy.write_row(copied(entry))
+                except UnicodeDecodeError as error:
+                    refused[position] = f"its JSON is not UTF-8: {error}"
+        return refused
+
+    @contextmanager
+    def _keeping(self, connection: Connection[TupleRow], cursor: KeptCursor | None) -> Iterator[None]:
+        """Keep the cursor in one transaction with the block."""
         with connection.transaction():
             if cursor is not None:
                 self._keep(connection, cursor)
-            if len(batch):
-                connection.execute(STAGE)
-                refused = _copy(connection, batch)
-                if connection.execute(self._statements.insert).rowcount < len(batch) - len(refused):
-                    aside = connection.execute(self._statements.set_aside).rowcount
-        return refused, aside
+            yield
 
     def _keep(self, connection: Connection[TupleRow], cursor: KeptCursor) -> None:
         """Keep the cursor first: whoever was overtaken waits for nobody, and does no work."""
@@ -137,20 +165,7 @@ class PostgresTarget(CursorKeeper):
         return connection
 
 
-def _copy(connection: Connection[TupleRow], batch: Batch) -> dict[int, str]:
-    """Copy the events into the temporary table; return those that cannot be there, by position, and why."""
-    refused = {}
-    with connection.cursor() as cursor, cursor.copy(COPY) as copy:
-        copy.set_types(STAGED_TYPES)
-        for position, entry in enumerate(batch):
-            try:
-                copy.write_row(staged(entry))
-            except UnicodeDecodeError as error:
-                refused[position] = f"its JSON is not UTF-8: {error}"
-    return refused
-
-
-def staged(entry: Entry) -> list[Any]:
+def copied(entry: Entry) -> list[Any]:
     """Return an event's row: id, writer, seq, COLUMNS, body, repaired. Raises UnicodeDecodeError."""
     body = entry.body.decode()
     clean = has_unstorable_escapes(entry.body)
