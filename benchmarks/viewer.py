@@ -171,7 +171,7 @@ def load(chromium: Any, link: str) -> dict[str, Any]:
     with visit(chromium, link) as page:
         for selector in PARTS.values():
             page.wait_for_selector(selector, state="attached")
-        marks = _until(page, lambda: _complete(page.evaluate("() => window.marks")))
+        marks = _until(page, "all of the page", lambda: _complete(page.evaluate("() => window.marks")))
         return {"marks": marks, "asked": page.evaluate(ASKED)}
 
 
@@ -179,12 +179,12 @@ def _complete(marks: dict[str, Any]) -> dict[str, Any] | None:
     return marks if len(marks) == len(PARTS) and None not in marks.values() else None
 
 
-def _until(page: Any, found: Any, tries: int = 600) -> Any:
+def _until(page: Any, told: str, found: Any, tries: int = 600) -> Any:
     for _ in range(tries):
         if value := found():
             return value
         page.wait_for_timeout(50)
-    raise SystemExit(f"nothing came to pass for {tries * 0.05:.0f} seconds at {page.url.partition('?')[0]}")
+    raise SystemExit(f"{told} was not there after {tries * 0.05:.0f} seconds")
 
 
 def follow(chromium: Any, link: str, directory: Path, number: int) -> list[float]:
@@ -197,10 +197,10 @@ def follow(chromium: Any, link: str, directory: Path, number: int) -> list[float
         page.wait_for_selector("tr[data-index]")  # rows are asked for when the place of now is known
         for _ in range(number):
             page.wait_for_timeout(chance.uniform(500, 3500))
-            name = str(chance.getrandbits(60))
+            name = str(chance.randrange(1_000_000))  # longer ones may look like card numbers, which are not shown
             auditmw.record("news", audit=audit, message=f"news {name}")
             written = datetime.datetime.now().timestamp() * 1000
-            shown = _until(page, lambda name=name: page.evaluate("(name) => window.seen[name]", name))
+            shown = _until(page, "the new event", lambda name=name: page.evaluate("(name) => window.seen[name]", name))
             taken.append(shown - written)
     return taken
 

@@ -52,6 +52,16 @@ def results_in_the_stream(request: Any) -> StreamingHttpResponse:
     return StreamingHttpResponse(chunks())
 
 
+def sent(request: Any) -> HttpResponse:
+    request.audit_log.info("sent").send_log()
+    return HttpResponse("sent")
+
+
+def sent_before_login(request: Any) -> HttpResponse:
+    sent(request)
+    return django_site.log_in(request)
+
+
 async def results_in_the_async_stream(request: Any) -> StreamingHttpResponse:
     async def chunks() -> AsyncIterator[str]:
         yield "some "
@@ -68,6 +78,8 @@ urlpatterns = [
     path("dates/", dates),
     path("named-here/", named),
     path("identified/", identified),
+    path("sent/", sent),
+    path("sent-before-login/", sent_before_login),
     path("results/", results_in_the_stream),
     path("async-results/", results_in_the_async_stream),
     *django_site.urlpatterns,

@@ -90,6 +90,13 @@ class NatsServer(Process):
         """Stops it where it stands; it keeps its connections."""
         assert self.child is not None
         self.child.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.child.pid}/task")
+
+        def stopped() -> bool:
+            states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()]
+            return set(states) == {"T"}
+
+        poll(stopped, "nats-server to stop")
 
     def thaw(self) -> None:
         assert self.child is not None

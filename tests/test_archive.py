@@ -270,7 +270,8 @@ def test_a_large_file_of_which_only_a_piece_is_archived_yet_is_seen_once(tmp_pat
     write_file(tmp_path, "a", 1, bodies)
 
     def interrupt(progress):
-        raise KeyboardInterrupt
+        if progress.rows:
+            raise KeyboardInterrupt
 
     with Snapshot(tmp_path, archive_bytes=None, threads=1) as snapshot:
         for archived_rows in (0, 19, 38, 50):
@@ -450,7 +451,7 @@ def test_two_at_a_time_do_not_archive(tmp_path):
     write_file(tmp_path, "a", 1, [body(1)])
     inside = []
     archived(tmp_path, on_progress=lambda progress: inside.append(archived(tmp_path)))
-    assert [report.leading for report in inside] == [False]
+    assert [report.leading for report in inside] == [False, False]
 
 
 def test_the_columns_are_the_same_live_and_archived(tmp_path):

@@ -24,7 +24,9 @@ def run(*arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize("name", ["overhead", "kill", "steps", "history", "query", "importing", "formats", "viewer"])
+@pytest.mark.parametrize(
+    "name", ["overhead", "kill", "steps", "history", "query", "importing", "formats", "shipping", "viewer"]
+)
 def test_a_benchmark_explains_itself_as_a_module_and_as_a_file(name):
     assert run("-m", f"benchmarks.{name}", "--help") == run(f"benchmarks/{name}.py", "--help")
 
@@ -110,3 +112,13 @@ def test_viewer_loads_the_page_and_follows_the_tail_both_ways():
         "polling",
     ):
         assert float(rows[row].replace(",", "")) > 0
+
+
+@pytest.mark.needs("psycopg", "postgres", "redis", "redis-server")
+def test_shipping_measures_targets_beside_their_yardsticks():
+    table = run("-m", "benchmarks.shipping", "file", "postgresql", "redis", "--events", "300", "--batch", "100")
+    rows = {cells[1].strip(): cells for cells in (line.split("|") for line in table.splitlines()) if len(cells) == 8}
+
+    assert "left out" not in table
+    assert {"file", "postgresql", "redis", "- COPY into one column", "- XADD, pipelined"} <= set(rows)
+    assert all(int(cells[2]) == 100 for name, cells in rows.items() if name in {"file", "postgresql", "redis"})

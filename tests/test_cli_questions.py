@@ -194,7 +194,8 @@ def test_a_timeline_says_when_it_began_and_ended(directory):
     shown = run(directory, "session", "s1", "-o", "table", "-z", "UTC").stdout
     assert "session s1: 5 events, the first 2026-11-20 09:01:00, the last 2026-11-20 09:05:00" in shown
     assert run(directory, "client", "203.0.113.9", "-n", "1").stdout_bytes.splitlines() == BODIES[-1:]
-    assert run(directory, "trace", "unheard-of").stdout == ""
+    unheard_of = run(directory, "trace", "unheard-of")
+    assert (unheard_of.exit_code, unheard_of.stdout, unheard_of.stderr) == (0, "", "trace unheard-of: no events\n")
 
 
 def test_the_context_of_an_event_is_what_stands_around_it(directory):

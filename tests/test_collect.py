@@ -10,9 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("duckdb")
-
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,10 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("confluent_kafka")
-pytest.importorskip("duckdb")
-
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 import auditmw
@@ -26,6 +22,8 @@ from auditmw.ship.targets import target_for
 from kafka_mock import FETCH, METADATA, MockKafka, mock_kafka
 from servers import HOST, free_ports, poll
 from ship_conformance import body, ident, idents
+
+pytestmark = pytest.mark.needs("confluent_kafka", "duckdb")
 
 _names = itertools.count(1)
 

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("nats")
-pytest.importorskip("duckdb")
+from click.testing import CliRunner
 
 import auditmw
+from auditmw.cli.program import program
 from auditmw.collect.collector import Collector
 from auditmw.collect.feeds import feed_for
 from auditmw.journal import journal_files, writer_of
@@ -255,3 +254,21 @@ def test_a_cluster_whose_nodes_are_killed_one_after_the_other_loses_nothing_on_t
             each.stop()
             running.join()
     assert found(tmp_path / "archive") == idents(1, 2500)
+
+
+WRONG = {
+    "another scheme": (["postgresql://h/d", "--into", "x"], 2, "expected one of nats:, kafka:"),
+    "no stream's name": (["nats://h/a.b", "--into", "x"], 2, "expected the name of a stream"),
+    "an unknown option": (["nats://h/A?subject=a", "--into", "x"], 2, "no option 'subject'"),
+    "nobody listens": (["nats://127.0.0.1:1/A?timeout=1", "--into", "x", "--once"], 3, "cannot be used now"),
+    "a file for a directory": (["nats://h/A", "--into", "a-file"], 3, "not a directory"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), WRONG.values(), ids=WRONG)
+def test_errors_of_the_command_say_what_is_wrong(tmp_path, monkeypatch, arguments, code, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").touch()
+    result = CliRunner().invoke(program, ["collect", *arguments])
+    assert result.exit_code == code
+    assert said in result.output

@@ -312,6 +312,20 @@ def test_a_line_whose_handler_or_formatter_cannot_be_made_goes_to_stdout(capsys,
     assert problems.counts == {kind: 1}
 
 
+def test_a_handler_that_takes_no_formatter_is_replaced_by_stdout(capsys):
+    class Stubborn(logging.StreamHandler):
+        def setFormatter(self, fmt: Any) -> None:
+            raise OSError("not mine")
+
+    class Ours(AuditLogger):
+        def get_log_handler(self) -> logging.Handler:
+            return Stubborn()
+
+    Ours().info("kept").send_log()
+    assert json.loads(capsys.readouterr().out)["audit"]["message"] == "kept"
+    assert problems.counts == {"handlers": 1}
+
+
 def test_a_handler_that_raises_raises_into_nobody_and_is_counted(lines, monkeypatch):
     monkeypatch.setattr(lines, "emit", lambda record: 1 / 0)
     AuditLogger().info("lost").send_log()
@@ -376,9 +390,9 @@ def test_exempt_urls_that_are_no_list_are_refused(given):
         exempt_patterns("EXEMPT_URLS", given)
 
 
-@pytest.mark.parametrize("given", [["^ok", "("], [7]])
+@pytest.mark.parametrize("given", [["^ok", "("], [7], [b"^ok"], ["a{99999999999}"], ["(" * 5000 + ")" * 5000]])
 def test_an_exempt_url_that_is_no_regular_expression_is_named(given):
-    with pytest.raises(ValueError, match=r"expected a regular expression in EXEMPT_URLS, not ('\('|7)"):
+    with pytest.raises(ValueError, match=r"expected a regular expression in EXEMPT_URLS, not ('\(+|7|b'\^ok'|'a)"):
         exempt_patterns("EXEMPT_URLS", given)
 
 

@@ -348,6 +348,17 @@ def test_a_user_that_the_view_sets_or_identifies_wins(audited, recorder):
     assert recorder.events[1]["actor"]["id"] == "user-42"
 
 
+def test_a_line_that_a_view_sends_has_the_user_of_that_time():
+    assert "Vary" not in logged_in().get("/sent/")
+    sent, at_the_end = (json.loads(line)["audit"]["user"] for line in lines.lines)
+    assert sent["email"] == at_the_end["email"] == "alice@amsterdam.nl"
+    lines.lines.clear()
+    client().get("/sent-before-login/")
+    sent, at_the_end = (json.loads(line)["audit"]["user"] for line in lines.lines)
+    assert (sent["authenticated"], sent["ip"], at_the_end["authenticated"]) == (False, "127.0.0.1", True)
+    assert problems.counts == {}
+
+
 def test_no_response_varies_by_cookie_because_of_us():
     known = logged_in()
     assert "Vary" not in known.get("/")

@@ -270,6 +270,24 @@ def test_a_stream_is_logged_at_its_end(audit, recorder, path):
     assert audit.health()["status"] == "ok"
 
 
+def ask_for_the_request() -> logging.Formatter:
+    class Asking(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return f"{flask.request.headers['X-Order']} {flask.g.audit_log.http_response['status_code']}"
+
+    return Asking()
+
+
+@pytest.mark.parametrize("path", ["/plain", "/file", "/stream", "/stream-without-context"])
+def test_a_formatter_may_ask_for_the_request(audit, path):
+    app = shop(LOG_FORMATTER_CALLABLE_PATH=f"{__name__}.ask_for_the_request")
+    AuditLogMiddleware(app, audit)
+    response = app.test_client().get(path, headers={"X-Order": "17"})
+    response.get_data()
+    response.close()
+    assert lines.lines == ["17 200"]
+
+
 def test_a_stream_that_fails_says_so_in_line_and_event(audit, recorder):
     with pytest.raises(ValueError, match="kaboom"):
         installed(audit).test_client().get("/stream-that-fails").get_data()

@@ -16,7 +16,8 @@ from auditmw.importing.chunks import (
     Reject,
     anchor_of,
 )
-from auditmw.importing.ledger import Ledger, Span
+from auditmw.importing.ledger import Ledger
+from auditmw.journal.spans import Chains, Span
 
 SMALL = 64  # bytes of a chunk in these tests
 
@@ -243,6 +244,94 @@ def test_however_it_was_cut_before_nothing_that_is_recorded_is_new(lines, flushe
     recorded = [piece for piece in first if isinstance(piece, Chunk)]
     del recorded[:forgotten]  # as if they had never been written
     found = pieces(data, Ledger(writers(recorded)), block=sizes[1], chunk_bytes=sizes[0] + 91)
+    new = {offset for piece in found if isinstance(piece, Chunk) for offset in range(piece.span.start, piece.span.end)}
+    old = {offset for piece in recorded for offset in range(piece.span.start, piece.span.end)}
+    assert new.isdisjoint(old)
+    assert new | old == set(range(len(data)))
+
+
+# --- several under one name
+
+
+def told_together(names):
+    renamed = Chains(names).joined(names)
+    return {renamed.get(name, name) for name in names}
+
+
+def followed(data, sizes):
+    """The chunks of a file that was followed while it grew by these sizes."""
+    cutter, found, at = Cutter(Ledger(), chunk_bytes=100), [], 0
+    for size in sizes:
+        found += [*cutter.feed(data[at : at + size]), *cutter.flush()]
+        at += size
+    return [piece for piece in found if isinstance(piece, Chunk)]
+
+
+LINES = b"".join(b"%04d\n" % n for n in range(30))
+
+
+def test_chunks_that_follow_each_other_have_one_name_and_are_known_by_it():
+    names = writers(followed(LINES, [10] * 15))
+    assert len(names) == 15
+    assert told_together(names) == {span(LINES, 0, 150).writer}
+    assert [piece.span for piece in pieces(LINES, Ledger(told_together(names)))] == [span(LINES, 0, 150)]
+
+
+def test_a_name_is_no_longer_than_what_an_import_waits_for(monkeypatch):
+    monkeypatch.setattr("auditmw.journal.spans.LONGEST_BYTES", 64)
+    names = told_together(writers(followed(LINES, [10] * 15)))
+    assert names == {span(LINES, *ends).writer for ends in ((0, 60), (60, 120), (120, 150))}
+    assert told_together(names) == names
+    assert {type(piece) for piece in pieces(LINES, Ledger(names))} == {Known}
+
+
+def test_names_that_were_joined_are_joined_with_those_that_came_later():
+    names = writers(followed(LINES, [10] * 15))
+    assert told_together([*told_together(names[:7]), *names[7:]]) == {span(LINES, 0, 150).writer}
+
+
+def test_what_two_inputs_have_in_common_keeps_its_own_name():
+    other = LINES[:50] + b"9" * 9 + b"\n"
+    common, mine, others = span(LINES, 0, 50), span(LINES, 50, 150), span(other, 50, 60)
+    names = {each.writer for each in (common, mine, others)}
+    assert told_together(names) == names
+    for data in (LINES, other):
+        assert {type(piece) for piece in pieces(data, Ledger(names))} == {Known}
+
+
+def test_only_names_of_the_same_place_are_joined():
+    names = writers(followed(LINES, [10] * 15))
+    chains = Chains(names)
+    assert set(chains.joined(names[:3]).values()) == {span(LINES, 0, 30).writer}
+    assert chains.joined(names[::2]) == {}
+    assert chains.joined(["0199e0f1c2d3a1b2c3d4"]) == {}
+
+
+def test_who_stands_in_the_midst_of_a_name_passes_over_the_rest_of_it():
+    cutter = Cutter(Ledger(), chunk_bytes=100)
+    list(cutter.feed(LINES[:50]))
+    assert [piece.span for piece in cutter.flush()] == [span(LINES, 0, 50)]
+    cutter.ledger = Ledger([span(LINES, 0, 100).writer, span(b"x" + LINES, 0, 90).writer])
+    rest = [*cutter.feed(LINES[50:]), *cutter.flush()]
+    assert [(type(piece), piece.span) for piece in rest] == [
+        (Known, span(LINES, 50, 100)),
+        (Chunk, span(LINES, 100, 150)),
+    ]
+
+
+@settings(max_examples=200)
+@given(
+    lines=lines,
+    sizes=st.lists(st.integers(1, 60), max_size=20),
+    block=st.integers(1, 200),
+    kept=st.sets(st.integers(0, 20)),
+)
+def test_nothing_that_is_recorded_under_joined_names_is_new(lines, sizes, block, kept):
+    data = b"".join(line + b"\n" for line in lines)
+    recorded = followed(data, sizes)
+    names = [name for n, name in enumerate(writers(recorded)) if n not in kept]
+    apart = [name for n, name in enumerate(writers(recorded)) if n in kept]
+    found = pieces(data, Ledger([*told_together(names), *apart]), block=block, chunk_bytes=2_000)
     new = {offset for piece in found if isinstance(piece, Chunk) for offset in range(piece.span.start, piece.span.end)}
     old = {offset for piece in recorded for offset in range(piece.span.start, piece.span.end)}
     assert new.isdisjoint(old)

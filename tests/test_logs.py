@@ -202,6 +202,22 @@ def test_exc_info_is_the_error_of_the_event(in_a_request, recorder, exc_info):
     assert "exc_info" not in lost.get("data", {})
 
 
+@pytest.mark.parametrize("exc_info", [(1, 2, 3), (None, None, None), ()], ids=repr)
+def test_a_tuple_that_is_no_exception_costs_no_event(in_a_request, recorder, exc_info):
+    in_a_request(lambda: auditmw.get_logger().error("file_lost", exc_info=exc_info))
+    assert "error" not in next(event for event in recorder.events if event["event"] == "file_lost")
+
+
+def test_a_text_that_cannot_be_had_costs_no_event(in_a_request, recorder):
+    class Nameless:
+        def __str__(self) -> str:
+            raise RuntimeError("not told")
+
+    in_a_request(lambda: auditmw.get_logger().error(Nameless()))
+    (logged,) = (event for event in recorder.events if event["event"] == "log")
+    assert logged["message"].endswith("Nameless>")
+
+
 def test_a_triple_as_exc_info_is_the_error_too(in_a_request, recorder):
     error = LookupError("no such file")
     in_a_request(lambda: auditmw.get_logger().error("file_lost", exc_info=(LookupError, error, None)))

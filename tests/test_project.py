@@ -145,10 +145,19 @@ def test_a_python_without_ensurepip_is_told_its_package(x, monkeypatch):
     assert x.missing_venv_package() == [f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"]
 
 
+def test_the_large_lock_is_installed_only_where_no_test_may_be_skipped(x, monkeypatch):
+    monkeypatch.delenv("AUDITMW_REQUIRE", raising=False)
+    assert x.locks_of("test") == ("test",)
+    monkeypatch.setenv("AUDITMW_REQUIRE", "all")
+    assert x.locks_of("test") == ("test", "lake")
+    assert x.locks_of("demo") == ("demo",)
+
+
 def test_missing_servers_are_named_by_their_packages(x, monkeypatch):
     monkeypatch.setattr(x.shutil, "which", lambda name, path=None: None)
     assert x.missing_servers() == [
         "chromium",
+        "clickhouse-server",
         "nats-server",
         "nginx-light",
         "npm",
@@ -240,6 +249,7 @@ WANTED = {
     ],
     "lint": list(group("lint")),
     "bench": list(group("bench")),
+    "lake": list(group("lake")),
 }
 
 

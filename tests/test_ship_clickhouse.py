@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import subprocess
+import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -442,6 +446,11 @@ def test_a_url_that_is_wrong_is_told_before_anything_is_sent(url):
         target_for(url)
 
 
+def test_the_target_needs_nothing_that_an_extra_brings():
+    code = "import sys; sys.modules['duckdb'] = None; from auditmw.ship.targets import target_for; target_for('clickhouse://h')"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_there_is_no_format_to_choose():
     with pytest.raises(AddressError, match="takes no format"):
         target_for("clickhouse://host/", "ecs")
@@ -589,3 +598,44 @@ def test_a_lookup_of_one_value_reads_few_granules():
     assert int(place.server.rows(sql)[0][0]) == 1
     plan = json.dumps(place.server.rows(f"EXPLAIN indexes = 1 {sql}"))
     assert "by_trace" in plan
+
+
+# The documentation.
+
+SECTION = (
+    (Path(__file__).parent.parent / "docs" / "shipping-targets.md")
+    .read_text(encoding="utf-8")
+    .partition("\n## ClickHouse\n")[2]
+    .partition("\n## ")[0]
+)
+DOCUMENTED = [
+    statement.strip()
+    for block in re.findall(r"```sql\n(.*?)```", SECTION.partition("### Queries")[2], re.DOTALL)
+    for statement in block.split(";")
+    if statement.strip()
+]
+
+
+@needs_chdb
+@pytest.mark.parametrize("statement", DOCUMENTED, ids=lambda text: text.splitlines()[0].lstrip("- ")[:40])
+def test_the_statements_of_the_documentation_work(statement):
+    place = ModernPlace()
+    event = entry(1, actor={"id": "alice"}, data={"order": {"id": 17}}, duration_ns=5_000_000)
+    place.target().send(Batch([event]))
+    answer = place.server.execute(statement.replace("auditmw_events", place.tables.table))
+    if "data" in statement:
+        assert json.loads(answer)["data"] == [["2026-11-20 00:00:01.000001", "alice"]]
+
+
+@needs_chdb
+def test_the_documentation_has_the_columns_and_their_types():
+    place = ModernPlace()
+    prepare(place.server, place.tables)
+    types = dict(place.server.rows(f"SELECT name, type FROM system.columns WHERE table = '{place.tables.table}'"))
+    few = re.search(r"\| (`event`.*?) \| `LowCardinality\(Nullable", SECTION)
+    assert few is not None
+    documented = re.findall("`([a-z_]+)`", few[1])
+    assert documented == [name for name, kind in types.items() if kind == "LowCardinality(Nullable(String))"]
+    assert [name for name, kind in types.items() if kind == "Nullable(Int64)"] == ["status", "size", "dur"]
+    for option in ("table", "cluster", "secure", "batch", "pause", "timeout", "ca", "token_file", "gzip"):
+        assert f"`{option}`" in SECTION

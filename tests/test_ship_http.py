@@ -13,9 +13,11 @@ from auditmw.ship.address import AddressError
 from auditmw.ship.batch import Batch, Entry
 from auditmw.ship.http_client import retry_after_seconds
 from auditmw.ship.source import identified, parsed
+from auditmw.ship.status import statuses
 from auditmw.ship.target import Accepted, RejectedError, RetryableError, Target, TooLargeError, UnusableError
 from auditmw.ship.targets import target_for
 from certificates import Certificates
+from servers import HOST, Nginx, free_ports
 from ship_conformance import Place, ShipConformance, body, ident, idents, write_events
 from web_receiver import SILENT, Received, Reply, WebReceiver, as_json
 
@@ -527,6 +529,35 @@ def test_a_request_that_is_too_large_comes_in_halves(serve, tmp_path):
     assert [each for each, _ in service.rows] == idents(1, 100)
 
 
+@pytest.mark.needs("nginx")
+def test_through_a_real_nginx_large_batches_come_in_halves_and_a_backend_that_is_away_is_waited_for(serve, tmp_path):
+    service = Endpoint()
+    receiver = serve(service)
+    (port,) = free_ports(1)
+    block = f"""
+    client_max_body_size 300k; client_body_buffer_size 300k;
+    server {{
+        listen {HOST}:{port};
+        location / {{ proxy_pass http://{receiver.place}; proxy_set_header Host $http_host; }}
+    }}
+    """
+    directory = tmp_path / "audit"
+    directory.mkdir()
+    bodies = [body(number, note="x" * (400_000 if number == 50 else 2000)) for number in range(1, 401)]
+    write_events(directory, bodies)
+    suite = ShipConformance()
+    with Nginx(tmp_path / "nginx", block, port):
+        target = target_for(f"http://{HOST}:{port}/events?timeout=5")
+        receiver.stop()
+        with pytest.raises(RetryableError, match="502 Bad Gateway"):
+            target.send(batch(1, 1))
+        receiver.start()
+        assert suite.shipper(directory, target).run_once()
+    assert [each for each, _ in service.rows] == [each for each in idents(1, 400) if each != ident(50)]
+    [status] = statuses(directory)
+    assert (status.counts["shipped"], status.dead_letters) == (399, 1)
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -599,6 +630,8 @@ def test_no_secret_is_in_what_an_operator_reads(serve):
     [
         ("http://h/?ca=x.pem", None, "expected https"),
         ("http://u:p@h/?token=x", None, "not several"),
+        ("http://h/?token=x&token_header=a%0d%0ab", None, "the name of a header"),
+        ("loki+http://h/?tenant=a%0d%0ab", None, "the name of a tenant"),
         ("http://h/?tiemout=1", None, "has no option 'tiemout'"),
         ("elastic+http://h/a/b", None, "the name of an index"),
         ("elastic+http://h", "syslog", "expected a format of JSON"),

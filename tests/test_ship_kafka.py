@@ -9,9 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-pytest.importorskip("confluent_kafka")
-
 from confluent_kafka import KafkaError
 
 from auditmw.ship.address import AddressError
@@ -24,6 +21,8 @@ from auditmw.ship.targets.kafka import key_of
 from kafka_mock import METADATA, PRODUCE, MockKafka, mock_kafka
 from servers import HOST, free_ports
 from ship_conformance import Place, ShipConformance, body, ident, idents
+
+pytestmark = pytest.mark.needs("confluent_kafka")
 
 _names = itertools.count(1)
 

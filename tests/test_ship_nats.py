@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("nats")
-
 from auditmw.ship.address import AddressError
 from auditmw.ship.batch import Batch, Entry
 from auditmw.ship.shipper import Shipper

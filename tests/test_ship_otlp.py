@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -17,7 +18,7 @@ from auditmw.ship.batch import Batch, Entry
 from auditmw.ship.source import identified, parsed
 from auditmw.ship.status import statuses
 from auditmw.ship.target import Accepted, RejectedError, RetryableError, Target, TooLargeError, UnusableError
-from auditmw.ship.targets import target_for
+from auditmw.ship.targets import MissingExtraError, target_for
 from certificates import Certificates
 from otlp_receiver import (
     POISON,
@@ -26,7 +27,6 @@ from otlp_receiver import (
     GrpcReceiver,
     as_protobuf,
     attribute,
-    messages,
     partial,
     status_reply,
 )
@@ -205,6 +205,7 @@ def test_what_a_status_of_http_means(http, status, headers, error, after_seconds
         (Abort(CODES.UNAVAILABLE, "busy", 12.5), RetryableError, 12.5),
         (Abort(CODES.DATA_LOSS), RetryableError, None),
         (Abort(CODES.RESOURCE_EXHAUSTED, "busy", 3), RetryableError, 3.0),
+        (Abort(CODES.UNAVAILABLE, "gone for long", 1_000_000), RetryableError, 3600.0),
         (Abort(CODES.RESOURCE_EXHAUSTED, "Received message larger than max (9 vs. 4)"), TooLargeError, None),
         (Abort(CODES.RESOURCE_EXHAUSTED, "the quota is used up"), UnusableError, None),
         (Abort(CODES.INVALID_ARGUMENT), RejectedError, None),
@@ -353,5 +354,16 @@ def test_a_url_that_cannot_be_meant_is_refused(url, format, words):
         target_for(url, format)
 
 
-def test_the_response_is_that_of_the_definitions():
-    assert messages.ExportLogsServiceResponse.DESCRIPTOR.full_name.endswith("logs.v1.ExportLogsServiceResponse")
+@pytest.mark.parametrize(
+    ("url", "module", "package"),
+    [
+        ("otlp+grpc://h", "otlp_grpc", "grpc"),
+        ("otlp+http://h", "otlp_http", "opentelemetry.proto.collector.logs.v1.logs_service_pb2"),
+    ],
+    ids=["grpc", "http"],
+)
+def test_a_missing_package_is_answered_with_the_extra(monkeypatch, url, module, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, f"auditmw.ship.targets.{module}", raising=False)
+    with pytest.raises(MissingExtraError, match=r"pip install 'auditmw\[otlp\]'"):
+        target_for(url)

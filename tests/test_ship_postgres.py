@@ -376,7 +376,7 @@ def test_an_error_of_the_table_is_told_by_its_code_and_nothing_is_kept(place, co
 def test_tables_that_somebody_changed_make_no_dead_letters(place, tmp_path, drift):
     prepared(place)
     place.query(drift)
-    write_events(tmp_path, [body(number) for number in range(1, 11)])
+    write_events(tmp_path, [body(number, http={"response": {"status_code": 200}}) for number in range(1, 11)])
     with closing(place.target()) as target, pytest.raises(UnusableError):
         Shipper(tmp_path, target, name="place").run_once()
     [status] = statuses(tmp_path)

@@ -93,6 +93,10 @@ def test_the_shown_url_and_the_name_have_no_secrets():
     assert address.name != Address(address.url.replace("require", "disable")).name
 
 
+def test_a_plus_in_an_option_is_a_plus():
+    assert Address("https://a/?ca=/etc/a+b.pem&label=x%20y").options == {"ca": "/etc/a+b.pem", "label": "x y"}
+
+
 def test_an_address_has_its_parts():
     address = Address("nats://me:p%40ss@a:4222,[::1]:4223,c/stream?replicas=3")
     assert address.hosts == [("a", 4222), ("::1", 4223), ("c", None)]

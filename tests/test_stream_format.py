@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 
@@ -111,6 +112,7 @@ class Odd:
         pytest.param(Odd(b"two\nlines"), id="two lines"),
         pytest.param(Odd("text"), id="text"),
         pytest.param(Odd(None), id="nothing"),
+        pytest.param(Odd(b""), id="an empty line"),
     ],
 )
 def test_a_format_that_fails_costs_no_event_and_no_request(chosen):
@@ -151,6 +153,14 @@ def test_the_gap_after_a_lost_event_has_the_format_too():
 def test_an_intent_record_has_a_line_of_its_own():
     lines, _ = served("/", "datapunt:0.4", intent=True)
     assert [json.loads(line)["audit"]["http_response"] is None for line in lines] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["esc", "", None, 7, ["ecs"]], ids=repr)
+def test_a_name_that_no_format_has_is_refused_with_those_that_there_are(name):
+    with pytest.raises(
+        ValueError, match=rf"expected one of native, .* as the format of events, not {re.escape(repr(name))}"
+    ):
+        record_format(name)
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,9 @@ def test_journeys(site):
         pytest.param("context", {"id": "x", "same": "hat"}, "same", "trace, session, user, ip", id="same what"),
         pytest.param("facets", {"fields": "hat"}, "fields", "there is no field 'hat'", id="no field"),
         pytest.param("facets", {"fields": "data"}, None, "a group of fields", id="a group"),
+        pytest.param(
+            "facets", {"fields": ",".join(["user"] * 21)}, "fields", "at most 20 fields, not 21", id="too many fields"
+        ),
         pytest.param("histogram", {"width": "1s", "from": "2020", "to": "2025"}, "from", "a date like", id="a year"),
         pytest.param(
             "histogram", {"width": "1s", "from": "2020-01-01", "to": "2025-01-01"}, None, "at most 20,000", id="bars"

@@ -85,7 +85,9 @@ def _write(method_name: str, event_dict: EventDict) -> None:
     if described is not None:
         del said["exception"]
     said = {"level": _LEVELS.get(level, level), **said}
-    write_event(str(event_dict.get("event", "")), said, error=described if error is None else error, format="structlog")
+    write_event(
+        _text(event_dict.get("event", "")), said, error=described if error is None else error, format="structlog"
+    )
 
 
 def _forget_context(said: dict[str, Any]) -> None:
@@ -103,8 +105,16 @@ def _drop(logger: Any, method_name: str, event_dict: EventDict) -> EventDict:
 
 
 def _exception(exc_info: Any) -> BaseException | None:
+    if isinstance(exc_info, tuple):
+        error = exc_info[1] if len(exc_info) == 3 else None
+        return error if isinstance(error, BaseException) else None
     if isinstance(exc_info, BaseException):
         return exc_info
-    if isinstance(exc_info, tuple):
-        return exc_info[1] if len(exc_info) == 3 else None
     return sys.exception() if exc_info else None
+
+
+def _text(event: Any) -> str:
+    try:
+        return str(event)
+    except Exception:  # its own __str__: the type says something
+        return f"<{type(event).__module__}.{type(event).__qualname__}>"

@@ -55,6 +55,6 @@ def _chosen(format: str | RecordFormat) -> RecordFormat:
 
 
 def _one_line(record: bytes, name: str) -> bytes:
-    if not isinstance(record, bytes) or b"\n" in record:
+    if not isinstance(record, bytes) or not record or b"\n" in record:
         raise ValueError(f"expected {name} to render one line of bytes, not {record[:80]!r}")
     return record

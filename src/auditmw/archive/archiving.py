@@ -99,15 +99,20 @@ class Archiving:
             files = [file for file in files if file not in self.done.kept]
             of_files = self.done.files + len(self.done.kept) + len(files)
             try:
+                if files:
+                    self._tell(of_files)
                 for batch in self._batches(files):
                     self._archive(batch)
-                    self._tell_progress(Progress(self.done.files + len(self.done.kept), of_files, self.done.rows))
+                    self._tell(of_files)
             except duckdb.OutOfMemoryException:
                 if self._batch_bytes < _LEAST_BATCH_BYTES:
                     raise
                 self._batch_bytes //= 4  # and go on from what is done
             else:
                 return self.done
+
+    def _tell(self, of_files: int) -> None:
+        self._tell_progress(Progress(self.done.files + len(self.done.kept), of_files, self.done.rows))
 
     def _batches(self, files: Sequence[Path]) -> Iterator[list[Piece]]:
         batch: list[Piece] = []

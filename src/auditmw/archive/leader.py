@@ -3,12 +3,15 @@
 1. New parts are written and in their places before the manifest lists them; a superseded file is deleted after the
    manifest has listed it as retired for the grace time. So a cut-off step leaves files that the manifest does not list,
    and the next leader removes them, or files that it lists as retired, and the next leader deletes them.
-2. The first manifest is stored before the first part is written: parts without a manifest mean that it was lost.
+2. The name of an imported file stays for ever, so those of one import are told together once the files are gone: in the
+   manifest, and in the parts that they are merged into.
+3. The first manifest is stored before the first part is written: parts without a manifest mean that it was lost.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,11 +25,13 @@ from auditmw.archive import manifest as manifests
 from auditmw.archive.layout import ARCHIVE, Layout
 from auditmw.archive.manifest import Damaged, Manifest, Part, Sources, sources_of, united
 from auditmw.archive.parts import Draft, publish, what_is_wrong_with
+from auditmw.archive.ranges import Ranges
 from auditmw.archive.rebuild import rebuilt
 from auditmw.archive.sql import connect
 from auditmw.journal import journal_files, writer_of
 from auditmw.journal.cursor import held_files
 from auditmw.journal.layout import JOURNAL
+from auditmw.journal.spans import Chains
 
 IMPORTED = "import-"
 """How the writers of imported files begin. What was imported is known from the names of its journal files, for ever."""
@@ -37,6 +42,7 @@ GRACE = timedelta(seconds=60)
 MEMORY_BYTES = 512 * 1024 * 1024
 """What an archive step may use of memory for DuckDB; the process takes about 100 MiB more."""
 
+_ONLY = Ranges([(1, 1)])  # the one journal file of an import's writer
 _MEMORY_BYTES_A_THREAD = 128 * 1024 * 1024
 _THREADS = 2  # at most: others want to work, too
 
@@ -163,15 +169,21 @@ class Leader:
             durable.remove(self.layout.directory / file)
         if not due:
             return
+        with contextlib.suppress(FileNotFoundError):
+            durable.sync_folder(self.layout.journal)  # what is forgotten below must not come back
         for folder in self.layout.days():
             with contextlib.suppress(OSError):  # not empty
                 os.rmdir(folder)
         present = {writer_of(file) for file in journal_files(self.layout.directory)}
         besides = self.manifest.besides.items()
+        kept = {w: numbers for w, numbers in besides if w in present or w.startswith(IMPORTED)}
+        chains = Chains(present | self.manifest.sources.keys())
+        parts = self.manifest.parts
         self.store(
+            parts=tuple(dataclasses.replace(part, sources=_told(part.sources, chains, present)) for part in parts),
             retired={file: since for file, since in retired if file not in due},
             seqs={writer: seqs for writer, seqs in self.manifest.seqs.items() if writer in present},
-            besides={w: numbers for w, numbers in besides if w in present or w.startswith(IMPORTED)},
+            besides=_told(kept, chains, present),
         )
         self.deleted += len(due)
 
@@ -201,6 +213,12 @@ class Leader:
         with contextlib.suppress(FileNotFoundError):
             os.rename(file, target)
             durable.sync_folder(file.parent)
+
+
+def _told(sources: Sources, chains: Chains, present: Collection[str]) -> Sources:
+    """Return these journal files with those of one import told together, where they are gone."""
+    names = chains.joined(writer for writer, numbers in sources.items() if writer not in present and numbers == _ONLY)
+    return {names.get(writer, writer): numbers for writer, numbers in sources.items()} if names else sources
 
 
 def _in_order(parts: Iterable[Part]) -> tuple[Part, ...]:

@@ -54,8 +54,9 @@ class Snapshot:
     """The events of `directory`, kept up to date at little cost. Safe for threads; not to be used across a fork.
 
     `archive_bytes`: before a view is made, closed journal files are archived when they hold more than this and no other
-    process is at it; None never does. `on_progress` hears of that. `on_damage` hears of damage in journal files, which
-    is copied to DIR/quarantine. `memory_bytes`, `threads`: limits of DuckDB, for all views together.
+    process is at it; None never does. `on_progress` hears of that, and None when it is over. `on_damage` hears of
+    damage in journal files, which is copied to DIR/quarantine. `memory_bytes`, `threads`: limits of DuckDB, for all
+    views together.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Snapshot:
         memory_bytes: int = 512 * 1024 * 1024,
         threads: int | None = None,
         on_damage: OnDamage | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_progress: Callable[[Progress | None], None] | None = None,
     ) -> None:
         self._layout = Layout(directory)
         self._archive_bytes = archive_bytes
@@ -126,9 +127,16 @@ class Snapshot:
             manifest = manifests.load(self._layout) or Manifest()
             most = [file for file in journal_files(self._layout.directory) if not manifest.holds(file)]
             if _size(most) > limit and _size(closed_files(self._layout, manifest)) > limit:
-                archive(self._layout.directory, on_progress=self._on_progress, memory_bytes=_ARCHIVE_MEMORY_BYTES)
+                self._archive_now()
         except (ArchiveError, OSError) as error:
             self.archive_error = error if isinstance(error, ArchiveError) else ArchiveError(str(error))
+
+    def _archive_now(self) -> None:
+        try:
+            archive(self._layout.directory, on_progress=self._on_progress, memory_bytes=_ARCHIVE_MEMORY_BYTES)
+        finally:
+            if self._on_progress is not None:
+                self._on_progress(None)
 
     def _open(self) -> _State:
         self._scratch = self._scratch or Path(tempfile.mkdtemp(prefix="auditmw-"))

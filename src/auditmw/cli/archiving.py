@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from auditmw.archive import ArchiveError, ArchiveReport, PruneReport, archive, prune, set_retention
-from auditmw.archive.archiving import Progress as Archived
+from auditmw.cli.archive_progress import ArchiveProgress
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
 from auditmw.cli.tables import Table
 from auditmw.reading import what_is_wrong_with
@@ -61,13 +60,8 @@ def archive_command(directory: Path, **output: Any) -> None:
     one does nothing. The exit code is 1 when something damaged was found; it is in DIRECTORY/quarantine.
     """
     shown = Output(**output)
-    with _progress(shown) as progress:
-        task = progress.add_task("archiving", total=None)
-
-        def advance(done: Archived) -> None:
-            progress.update(task, completed=done.files, total=done.of_files, description=f"{done.rows:,} events")
-
-        report = _run(directory, lambda: archive(directory, on_progress=advance))
+    with ArchiveProgress(shown) as progress:
+        report = _run(directory, lambda: archive(directory, on_progress=progress))
     shown.answer(report, _archived(report))
     if not report.leading:
         shown.note("Another process is archiving this directory; nothing was done here.")
@@ -76,17 +70,6 @@ def archive_command(directory: Path, **output: Any) -> None:
         shown.problem(line)
     shown.close()
     click.get_current_context().exit(EXIT_FOUND if found else EXIT_OK)
-
-
-def _progress(shown: Output) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("files"),
-        TimeElapsedColumn(),
-    )
-    return Progress(*columns, console=shown.errors, transient=True, disable=shown.quiet or not shown.errors.is_terminal)
 
 
 def _run(directory: Path, work: Any) -> Any:

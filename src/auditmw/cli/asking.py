@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from auditmw.archive.error import ArchiveError
+from auditmw.cli.archive_progress import ArchiveProgress
 from auditmw.cli.moments import range_options
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, Output, Unreadable, output_options
 from auditmw.cli.printable import printable
@@ -75,7 +76,7 @@ def _asking(command: Callable[..., Any], query_parameter: Callable[..., Any]) ->
             record_format=others.pop("record_format", None),
         )
         scope = Scope(parsed(" ".join(query), shown), start, end)
-        with opened(directory, time_limit) as engine:
+        with opened(directory, time_limit, shown) as engine:
             command(Asking(engine, scope, shown), **others)
         shown.close()
         context = click.get_current_context()
@@ -98,11 +99,16 @@ _time_limit = click.option(
 
 
 @contextmanager
-def opened(directory: Path, time_limit_seconds: float) -> Iterator[Engine]:
-    """Give an engine for the directory; what cannot be read or asked becomes the error that click shows."""
-    engine = Engine(directory, time_limit_seconds=time_limit_seconds)
+def opened(directory: Path, time_limit_seconds: float, shown: Output) -> Iterator[Engine]:
+    """Give an engine for the directory; what cannot be read or asked becomes the error that click shows.
+
+    How far it is with archiving what was waiting, which may take long, is shown meanwhile.
+    """
+    progress = ArchiveProgress(shown)
+    engine = Engine(directory, time_limit_seconds=time_limit_seconds, on_archiving=progress)
     try:
-        yield engine
+        with progress:
+            yield engine
     except BrokenPipeError:
         raise
     except UnusableQueryError as error:

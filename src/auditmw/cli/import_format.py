@@ -67,7 +67,7 @@ class FormatChoice:
                 chosen: LineFormat = format_of(nginx_conf, log_format_name or "", decode_userid=decode_users)
                 self._given = partial(_copied, pickle.dumps(chosen))
             elif log_format != AUTO:
-                format_named(log_format, decode_userid=decode_users)
+                self._renamed(format_named(log_format, decode_userid=decode_users))
                 self._given = partial(_named, log_format, decode_users)
         except FormatError as error:
             raise click.UsageError(str(error)) from None

@@ -64,6 +64,8 @@ def _show(ask: Asking, found: Timeline, who: str) -> None:
     human = ask.shown.format == "table"
     if found.life is not None and human:
         ask.shown.text(Text(printable(_life(found, who, ask.shown.local_zone)), "bold"))
+    elif not found.visits and found.partial is None:
+        ask.shown.note(f"{who}: no events")
     for visit in reversed(found.visits):
         if human:
             ask.shown.text(Text(_heading(visit.session, visit.gap), "dim"))

@@ -8,9 +8,10 @@ A message is there once: those up to the last number of its track were set aside
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from auditmw.collect.feed import Message
@@ -63,19 +64,13 @@ class Aside:
         return self._last
 
 
-def _found(path: Path) -> Sequence[tuple[str, int]]:
-    found = []
-    try:
-        with path.open("rb") as lines:
-            for line in lines:
-                try:
-                    kept = json.loads(line)
-                    found.append((str(kept["track"]), int(kept["number"])))
-                except (ValueError, KeyError, TypeError):  # cut off; the message comes again
-                    continue
-    except FileNotFoundError:
-        pass
-    return found
+def _found(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield track and number of what is there."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as lines:
+        for line in lines:
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # cut off; the message comes again
+                kept = json.loads(line)
+                yield str(kept["track"]), int(kept["number"])
 
 
 def _line(message: Message, reason: str, now: str) -> bytes:

@@ -24,11 +24,12 @@ class Present:
         """Return the ids of those of these events that the directory has. Raises ArchiveError, OSError, duckdb.Error.
 
         An event that comes again has the time that it had, so only the time from the first to the last is looked at.
+        Closed journal files are archived when there are many: else nobody might, where nobody asks.
         """
         if not events:
             return set()
         if self._snapshot is None:
-            self._snapshot = Snapshot(self._directory, archive_bytes=None, memory_bytes=_MEMORY_BYTES, threads=1)
+            self._snapshot = Snapshot(self._directory, memory_bytes=_MEMORY_BYTES, threads=1)
         times = [event.time for event in events if event.time is not None]
         bounds = (min(times), max(times) + _MOMENT) if len(times) == len(events) else (None, None)
         with self._snapshot.view() as view:

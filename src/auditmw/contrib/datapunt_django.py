@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import sys
+import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Self
 
@@ -41,12 +42,15 @@ _SETTINGS = {
 class DjangoAuditLogger(ConfiguredAuditLogger):
     """The ``request.audit_log`` of a request."""
 
+    _request: weakref.ref[HttpRequest] | None = None
+
     def setting(self, name: str) -> Any:
         """The value of a setting, or None."""
         return getattr(settings, _SETTINGS[name], None)
 
     def set_django_http_request(self, request: HttpRequest) -> Self:
         """Set what was asked."""
+        self._request = weakref.ref(request)
         try:
             url = request.build_absolute_uri()
         except Exception:  # a host that ALLOWED_HOSTS does not have: Django's own to refuse
@@ -86,6 +90,16 @@ class DjangoAuditLogger(ConfiguredAuditLogger):
         self.found_user(entry, id, key)
         return self
 
+    def send_log(self) -> None:
+        """Log the line; in a view with the user that Django knows so far, who is looked at again at the end."""
+        request = None if self._request is None or self.finished or self.user is not None else self._request()
+        if request is None:
+            super().send_log()
+            return
+        self.set_user_from_request(request)
+        super().send_log()
+        self.user = None
+
 
 class AuditLogMiddleware(MiddlewareMixin):  # type: ignore[misc]  # Django has no types
     """Logs a line for every request. Raises ImproperlyConfigured for bad settings; nothing raises into a request."""
@@ -105,9 +119,9 @@ class AuditLogMiddleware(MiddlewareMixin):  # type: ignore[misc]  # Django has n
 
     def process_request(self, request: HttpRequest) -> None:
         """Begin the line, where the path is not exempt."""
-        if hasattr(request, "audit_log") or self.exempt_request(request):
-            return
         try:
+            if hasattr(request, "audit_log") or self.exempt_request(request):
+                return
             request.audit_log = DjangoAuditLogger().set_django_http_request(request)
         except Exception as error:
             problems.count("requests", "DataPunt's audit line could not be begun", error)

@@ -10,6 +10,8 @@ docs/datapunt.md lists the settings, and what is different.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from functools import partial
 from typing import Any, Self
 
 from flask import Flask, Request, Response, g, request
@@ -127,7 +129,8 @@ class AuditLogMiddleware:
         audit_log.annotate()
         audit_log.streamed = _is_streamed(response)
         if audit_log.streamed:
-            response.response = WatchedChunks(response.response, audit_log.finish)
+            # Handlers and formatters may ask for `request` and `g`, which are gone where the body is iterated.
+            response.response = WatchedChunks(response.response, partial(copy_context().run, audit_log.finish))
 
     def _find_user(self, audit_log: FlaskAuditLogger) -> None:
         """Ask the callable who it is; whatever it raises costs the user of this line."""

@@ -111,6 +111,6 @@ def record_format(name: str) -> RecordFormat:
 
     Raises FormatError, which lists the known names, for any other.
     """
-    if name in _FORMATS:
+    if isinstance(name, str) and name in _FORMATS:
         return _FORMATS[name][0]()
-    raise FormatError(f"expected one of {', '.join(RECORD_FORMATS)} as the format of events, not {name[:80]!r}")
+    raise FormatError(f"expected one of {', '.join(RECORD_FORMATS)} as the format of events, not {name!r:.80}")

@@ -12,9 +12,10 @@ import hashlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from auditmw.importing.ledger import DIGITS, Ledger, Mark, Span
+from auditmw.importing.ledger import Ledger, Mark
+from auditmw.journal.spans import DIGITS, LONGEST_BYTES, Span
 
-CHUNK_BYTES = 4 * 1024 * 1024
+CHUNK_BYTES = LONGEST_BYTES
 MAX_LINE_BYTES = 1024 * 1024
 ANCHOR_BYTES = 64  # as many must be there, or a whole line
 SHOWN_BYTES = 1024  # of a line that is too long to be one

@@ -51,7 +51,8 @@ class FollowedFile:
                 self._end(file, "leave")
                 self._files[self._files.index(file)] = file = _GrowingFile(file.fd, now)
             news |= self._read(file, now)
-            if file.intake and file.intake.begun and now - file.begun_at >= SETTLE_SECONDS:
+            # Not in the midst of what is there: it may be a chunk that is recorded.
+            if file.is_due(now) and file.intake and not file.has_news():
                 file.intake.flush()
                 file.intake.settle()
             if file is not self._files[-1] and now - file.grew_at > LINGER_SECONDS:
@@ -61,10 +62,11 @@ class FollowedFile:
         return news
 
     def settle(self) -> None:
-        """Have everything written that was read, and let others import."""
+        """Have everything written that was read, unless there is more to read, and let others import."""
         for file in self._files:
             if file.intake and file.intake.begun:
-                file.intake.flush()
+                if not file.has_news():
+                    file.intake.flush()
                 file.intake.settle()
 
     def close(self) -> None:
@@ -129,6 +131,10 @@ class _GrowingFile:
         self.begun_at = now
         self._position = 0
         self._beginning = b""
+
+    def is_due(self, now: float) -> bool:
+        """Whether lines have waited long enough to be written."""
+        return self.intake is not None and self.intake.begun and now - self.begun_at >= SETTLE_SECONDS
 
     def has_news(self) -> bool:
         return os.fstat(self.fd).st_size > self._position

@@ -1,47 +1,23 @@
 """What was imported, known from the names of journal files alone.
 
-1. A chunk of an input, its bytes from `start` to `end`, becomes the journal file of a writer that is named
-   `import-<before>-<after>-<start>-<end>`: `before` and `after` are the first 16 hexadecimal digits of the SHA-256 of
-   all bytes of the input (uncompressed) up to `start` and up to `end`.
+1. A chunk of an input is a stretch of it that becomes one journal file; the name of its writer says which
+   (journal/spans.py).
 2. So a chunk is known again whatever the input is called by now: the file itself, its rotated or compressed copy, a
    file that has grown since. There is no other record of what was imported.
+3. A name may stand for several chunks, and an import be at the beginning of a later one of those. When the bytes up to
+   the end of the name are its bytes, then those of that chunk are.
 """
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
 
-DIGITS = 16  # of a digest
-_NAME = re.compile(r"import-([0-9a-f]{16})-([0-9a-f]{16})-(0|[1-9][0-9]{0,17})-([1-9][0-9]{0,17})", re.ASCII)
+from auditmw.journal.spans import Span
 
 Mark = tuple[int, frozenset[str]]
 """An offset, and the digests that the bytes before it may have."""
-
-
-class Span(NamedTuple):
-    """A chunk of an input: where it begins and ends, and the digests of all bytes before either place."""
-
-    before: str
-    after: str
-    start: int
-    end: int
-
-    @property
-    def writer(self) -> str:
-        """The name of the writer whose journal file the chunk becomes."""
-        return f"import-{self.before}-{self.after}-{self.start}-{self.end}"
-
-    @classmethod
-    def of_writer(cls, name: str) -> Span | None:
-        """Return the chunk that a writer's name speaks of; None for the other writers."""
-        match = _NAME.fullmatch(name)
-        if match is None or int(match[3]) >= int(match[4]):
-            return None
-        return cls(match[1], match[2], int(match[3]), int(match[4]))
 
 
 class Ledger:
@@ -50,16 +26,27 @@ class Ledger:
     def __init__(self, writers: Iterable[str] = ()) -> None:
         self._ends: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
         starts: dict[int, set[str]] = defaultdict(set)
-        for span in filter(None, map(Span.of_writer, writers)):
+        spans = sorted(filter(None, map(Span.of_writer, writers)), key=lambda span: span.end)
+        for span in spans:
             self._ends[span.before, span.start].append((span.end, span.after))
             starts[span.start].add(span.before)
         self._starts = {start: frozenset(digests) for start, digests in starts.items()}
         self._offsets = sorted(starts)
+        self._by_end = [(span.end, span.start, span.after) for span in spans]
+        self._all_ends = [span.end for span in spans]
 
     def ends_from(self, digest: str, start: int, before: int) -> list[Mark]:
-        """Return where chunks end that begin at `start` after bytes of this digest: in order, none after `before`."""
+        """Return where what is recorded from `start` on may end, after bytes of this digest.
+
+        In order, and none after `before`: where chunks end that begin there, else those that `start` is in the midst
+        of, whatever the bytes before.
+        """
+        found: Iterable[tuple[int, str]] = self._ends.get((digest, start), ())
+        if not found:
+            near = slice(bisect_right(self._all_ends, start), bisect_right(self._all_ends, before))
+            found = ((end, after) for end, begin, after in self._by_end[near] if begin < start)
         ends: dict[int, set[str]] = defaultdict(set)
-        for end, after in self._ends.get((digest, start), ()):
+        for end, after in found:
             if end <= before:
                 ends[end].add(after)
         return [(end, frozenset(ends[end])) for end in sorted(ends)]

@@ -23,9 +23,9 @@ from auditmw.archive.rowfile import Deposit
 from auditmw.formats.line import LineFormat
 from auditmw.importing.chunks import Chunk, Reject
 from auditmw.importing.events import EventSource, KeepRaw, Origin, Tally, body_of
-from auditmw.importing.ledger import Span
 from auditmw.importing.redaction import EventRedactor
 from auditmw.importing.rows import RowWriter, combined_of
+from auditmw.journal.spans import Span
 from auditmw.journal.wholefile import write_file
 from auditmw.redact import Redactor
 

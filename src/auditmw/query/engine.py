@@ -28,6 +28,7 @@ from typing import TypeAlias, TypeVar
 
 import duckdb
 
+from auditmw.archive.archiving import Progress
 from auditmw.archive.error import ArchiveError, ExpiredError
 from auditmw.archive.snapshot import Snapshot, View
 from auditmw.journal.reader import OnDamage
@@ -51,7 +52,8 @@ class Engine:
     `time_limit_seconds` holds for a question that brings none of its own; `slice_rows` is how many events a question
     looks at between two looks at the clock. `threads` and `memory_bytes` are DuckDB's, for all questions together.
     `clock` counts seconds. `on_damage` hears of damaged places in journal files, which are left out. `archive_bytes`:
-    as `Snapshot` has it; what is waiting in closed journal files beyond that is archived first.
+    as `Snapshot` has it; what is waiting in closed journal files beyond that is archived first. `on_archiving` hears
+    how far that is, and None when it is over.
     """
 
     def __init__(
@@ -65,10 +67,16 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
         on_damage: OnDamage | None = None,
         archive_bytes: int | None = 64 * 1024 * 1024,
+        on_archiving: Callable[[Progress | None], None] | None = None,
     ) -> None:
         self._directory = Path(directory)
         self._snapshot = Snapshot(
-            directory, archive_bytes=archive_bytes, memory_bytes=memory_bytes, threads=threads, on_damage=on_damage
+            directory,
+            archive_bytes=archive_bytes,
+            memory_bytes=memory_bytes,
+            threads=threads,
+            on_damage=on_damage,
+            on_progress=on_archiving,
         )
         self._time_limit_seconds = time_limit_seconds
         self._slice_rows = slice_rows

@@ -38,7 +38,7 @@ class Address:
         self.user, self.password = unquote(user) or None, unquote(password) or None
         self.hosts = [_host(place, self) for place in places.split(",") if place]
         self.path = unquote(parts.path.removeprefix("/"))
-        pairs = parse_qsl(parts.query, keep_blank_values=True)
+        pairs = parse_qsl(parts.query.replace("+", "%2B"), keep_blank_values=True)  # a plus is one: no form wrote this
         self.options = dict(pairs)
         self._left = dict(pairs)
         self._known: list[str] = []

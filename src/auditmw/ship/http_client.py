@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import re
 import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
@@ -26,6 +27,7 @@ MOST_ANSWER_BYTES = 16 * 1024 * 1024
 MOST_WAIT_SECONDS = 3600.0
 RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507})
 REJECTED = frozenset({400, 422})
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 §5.1
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -159,6 +161,8 @@ class _Credentials:
         self._user, self._password = address.user, address.password
         self._token = Token(address)
         name = address.text("token_header", "")
+        if name and not _HEADER_NAME.fullmatch(name):
+            raise AddressError(f"expected the name of a header for token_header in {address.shown}, not {name!r}")
         self._name = name or "Authorization"
         self._prefix = "" if name else f"{auth_scheme} "
 

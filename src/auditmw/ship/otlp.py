@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from auditmw.formats.otlp_protobuf import OtlpProtobufFormat
 from auditmw.ship.address import Address, AddressError
 from auditmw.ship.batch import Batch
+from auditmw.ship.http_client import MOST_WAIT_SECONDS
 from auditmw.ship.target import Accepted
 from auditmw.ship.wire import LONGEST_REASON
 
@@ -52,7 +53,7 @@ def accepted(response: ExportLogsServiceResponse, count: int, refused: dict[int,
 
 
 class Refusal:
-    """A `google.rpc.Status`: `message`, and `after_seconds` from its RetryInfo, None without one."""
+    """A `google.rpc.Status`: `message`, and `after_seconds` from its RetryInfo, an hour at most; None without."""
 
     def __init__(self, encoded: bytes) -> None:
         self.message = ""
@@ -63,6 +64,7 @@ class Refusal:
             self.message = status.message
             for detail in status.details:
                 if detail.Unpack(retry):
-                    self.after_seconds = max(retry.retry_delay.ToTimedelta().total_seconds(), 0.0)
+                    seconds = retry.retry_delay.ToTimedelta().total_seconds()
+                    self.after_seconds = min(max(seconds, 0.0), MOST_WAIT_SECONDS)
         except (DecodeError, ValueError):  # a proxy's page, for instance
             pass

@@ -16,6 +16,7 @@ from auditmw.query.language.syntax import And, Match, Node, Or, joined
 from auditmw.viewer.asking import Ask
 from auditmw.viewer.refusals import asked
 
+MOST_FIELDS = 20  # of one question: all of them share its time
 FACETS = ("status", "level", "event", "user", "path", "ip", "service")
 _AGAINST: dict[str, Against] = {"previous": "previous", "week": "weekday"}
 
@@ -47,7 +48,7 @@ def facets_of(ask: Ask) -> Any:
     With `multi`, a field's own values in the query do not count for it, so that others can be added to them.
     """
     read = ask.parameters
-    names = read.fields("fields", FACETS)
+    names = read.fields("fields", FACETS, MOST_FIELDS)
     limit = read.number("limit", 10, 1, 200)
     if not read.flag("multi"):
         return ask.answer(facets, names, ask.scope, limit=limit)

@@ -195,22 +195,27 @@ class AuditLogger:
         return self
 
     def _handler(self) -> logging.Handler:
+        formatter = self._formatter()
         try:
             handler = self.get_log_handler()
             if not isinstance(handler, logging.Handler):
                 raise TypeError(f"expected a logging.Handler, not {handler!r}")
+            handler.setFormatter(formatter)
         except Exception as error:
             problems.count("handlers", "DataPunt's log handler could not be made; its lines go to stdout", error)
             handler = AuditLogger.get_log_handler(self)
+            handler.setFormatter(formatter)
+        return handler
+
+    def _formatter(self) -> logging.Formatter:
         try:
             formatter = self.get_log_formatter()
             if isinstance(formatter, str) or not callable(getattr(formatter, "format", None)):
                 raise TypeError(f"expected a logging.Formatter, not {formatter!r}")
-            handler.setFormatter(formatter)
         except Exception as error:
             problems.count("formatters", "DataPunt's log formatter could not be made; its lines are JSON", error)
-            handler.setFormatter(AuditLogFormatter())
-        return handler
+            formatter = AuditLogFormatter()
+        return formatter
 
     def _get_extras(self, log_type: str) -> dict[str, Any]:
         return {

@@ -49,6 +49,7 @@ def exempt_patterns(setting: str, patterns: Any) -> list[re.Pattern[str]]:
     for pattern in patterns:
         try:
             compiled.append(re.compile(pattern))
-        except (re.error, TypeError) as error:
+            compiled[-1].search("")  # one of bytes finds nothing in a path
+        except (re.error, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f"expected a regular expression in {setting}, not {pattern!r}: {error}") from error
     return compiled

@@ -79,6 +79,8 @@ def open_target(address: Address, format: str | None) -> Target:
     """`loki+https://user:password@host:3100`; the options are told in docs/shipping-targets.md."""
     client = HttpClient(address, port=3100, compressed=True)
     job, tenant = address.text("job", JOB), address.text("tenant", "")
+    if not (tenant.isascii() and tenant.isprintable()):
+        raise AddressError(f"expected the name of a tenant in {address.shown}, not {tenant!r}")
     max_events = address.whole("batch", Target.max_events)
     address.done()
     chosen = None if format is None else record_format(format)

@@ -145,10 +145,10 @@ class RedisTarget(CursorKeeper):
                 results: list[Any] = pipeline.execute(raise_on_error=False)  # it would quote the script
                 _raise_first(results)
         except (exceptions.RedisError, OSError) as error:
-            raise ship_error(error, settings.shown) from error
+            raise ship_error(error) from error
         if settings.replicas and (reached := results.pop()) < settings.replicas:
             raise RetryableError(
-                f"{settings.shown}: expected {settings.replicas} replicas to have the batch within "
+                f"expected {settings.replicas} replicas to have the batch within "
                 f"{settings.wait_seconds:g} s, not {reached}"
             )
         return results
@@ -160,13 +160,13 @@ def _raise_first(results: list[Any]) -> None:
             raise result
 
 
-def ship_error(error: Exception, shown: str) -> ShipError:
+def ship_error(error: Exception) -> ShipError:
     """Return what to raise for an error of Redis, or on the way to it: none of them is about an event."""
     told = " ".join(str(error).split())[:_MOST_CHARACTERS] or type(error).__name__
     refused = isinstance(error, (exceptions.AuthenticationError, exceptions.NoPermissionError))
     if refused or any(words in told for words in _UNUSABLE_WORDS):
-        return UnusableError(f"{shown}: {told}")
-    return RetryableError(f"{shown}: {told}")
+        return UnusableError(told)
+    return RetryableError(told)
 
 
 def open_target(address: Address, format: str | None) -> Target:

@@ -86,6 +86,10 @@ class SplunkTarget(Target):
             raise UnusableError(error.reason) if content.get("code") in _OURS else error
         return content
 
+    def _is_indexed(self, path: str, ack: int) -> bool:
+        acks = self._asked(path, orjson.dumps({"acks": [ack]})).get("acks")
+        return isinstance(acks, dict) and acks.get(str(ack)) is True
+
     def _await(self, ack: Any, seconds: float) -> None:
         if not isinstance(ack, int):
             raise UnusableError(
@@ -95,7 +99,7 @@ class SplunkTarget(Target):
         path = f"{self._path.removesuffix('/event')}/ack?channel={self._channel}"
         pauses = itertools.chain(_ASK_AGAIN_SECONDS, itertools.repeat(_ASK_AGAIN_SECONDS[-1]))
         waited = 0.0
-        while self._asked(path, orjson.dumps({"acks": [ack]})).get("acks", {}).get(str(ack)) is not True:
+        while not self._is_indexed(path, ack):
             if waited >= seconds:
                 raise RetryableError(
                     f"{self._client.shown} has not acknowledged a batch in {seconds:g} s; it may be indexed yet"

@@ -44,7 +44,7 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {"integer": _integer, "json": _json}
 
 
 def _tree() -> dict[str, Any]:
-    """Return the names of an event as a tree: at its leaves a text's column, or another one and how to convert for it."""
+    """Return the names of an event as a tree: at its leaves a text's column, or another and its conversion."""
     root: dict[str, Any] = {}
     for column in COLUMNS:
         if column.name in {"time", "id"}:

@@ -128,54 +128,46 @@ COLUMNS = (
 """The columns that are taken out of an event, in the order of the table."""
 
 
-_Tree = dict[str, Any]
-"""Names to trees, or to what becomes of a value: the place of a text, or pairs of a place and how to convert."""
+class _Node:
+    """What is wanted of an object: texts by name and place, other values with how to convert them, objects in it."""
+
+    __slots__ = ("inner", "others", "texts")
+
+    def __init__(self, wanted: list[tuple[tuple[str, ...], int, Convert]]) -> None:
+        here = [(path[0], place, convert) for path, place, convert in wanted if len(path) == 1]
+        self.texts = [(name, place) for name, place, convert in here if convert is _text]
+        self.others = [each for each in here if each[2] is not _text]
+        inner: dict[str, list[tuple[tuple[str, ...], int, Convert]]] = {}
+        for path, place, convert in wanted:
+            if len(path) > 1:
+                inner.setdefault(path[0], []).append((path[1:], place, convert))
+        self.inner = [(name, _Node(further)) for name, further in inner.items()]
 
 
-def _tree() -> _Tree:
-    root: _Tree = {}
-    for place, column in enumerate(COLUMNS):
-        *above, last = column.path
-        node = root
-        for name in above:
-            node = node.setdefault(name, {})
-        node.setdefault(last, []).append((place, column.convert))
-    return _simplified(root)
-
-
-def _simplified(tree: _Tree) -> _Tree:
-    """Put the place alone where a text is all that is wanted: most columns are that."""
-    for name, node in tree.items():
-        if isinstance(node, dict):
-            _simplified(node)
-        elif len(node) == 1 and node[0][1] is _text:
-            tree[name] = node[0][0]
-    return tree
-
-
-_TREE = _tree()
+_ROOT = _Node([(column.path, place, column.convert) for place, column in enumerate(COLUMNS)])
 
 
 def values(event: Mapping[str, Any], *, clean: bool) -> list[Any]:
     """Return the values of COLUMNS. `clean`: the event may have characters that PostgreSQL does not take."""
     row: list[Any] = [None] * len(COLUMNS)
-    _fill(row, event, _TREE)
+    _fill(row, event, _ROOT)
     return [storable(value) if isinstance(value, str) else value for value in row] if clean else row
 
 
-def _fill(row: list[Any], event: Mapping[str, Any], tree: _Tree) -> None:
-    for name, node in tree.items():
-        value = event.get(name)
-        kind = type(node)
-        if value is None:
-            continue
-        if kind is int:
-            row[node] = value if type(value) is str else _text(value)
-        elif kind is list:
-            for place, convert in node:
-                row[place] = convert(value)
-        elif isinstance(value, dict):
-            _fill(row, value, node)
+def _fill(row: list[Any], event: Mapping[str, Any], node: _Node) -> None:
+    get = event.get
+    for name, place in node.texts:
+        value = get(name)
+        if value is not None:
+            row[place] = value if type(value) is str else _text(value)
+    for name, place, convert in node.others:
+        value = get(name)
+        if value is not None:
+            row[place] = convert(value)
+    for name, inner in node.inner:
+        value = get(name)
+        if type(value) is dict:
+            _fill(row, value, inner)
 
 
 def storable(text: str) -> str:

@@ -44,7 +44,7 @@ def settings(address: Address) -> Settings:
         shown=address.shown,
         schema=schema,
         timeout_seconds=address.seconds("timeout", 30.0),
-        max_events=address.whole("batch", 5_000),
+        max_events=address.whole("batch", 2_000),
         months_ahead=address.whole("ahead", 2),
     )
     address.done()

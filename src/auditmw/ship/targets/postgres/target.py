@@ -1,8 +1,8 @@
 """Events into PostgreSQL, each exactly once: rows and cursor are one transaction.
 
-1. A batch is copied straight into the table. Where one of its ids is there already, it is copied into a temporary table,
-   and inserted from there; what is there stays as it is. So an answer that was lost, a cursor that was lost, or a copied
-   directory makes no event come twice.
+1. A batch is copied straight into the table. Where one of its ids is there already, it is copied into a temporary
+   table, and inserted from there; what is there stays as it is. So an answer that was lost, a cursor that was lost, or
+   a copied directory makes no event come twice.
 2. Another event with the same id is not dropped: it gets an id of its own, `<id>~<digits of its SHA-256>`, and
    `collides_with` has the one that both came with.
 3. COMMIT is answered when the rows are on the server's disk, and on that of a synchronous standby.
@@ -36,7 +36,7 @@ from auditmw.ship.targets.postgres.refusal import ship_error
 from auditmw.ship.targets.postgres.schema import prepare
 from auditmw.ship.targets.postgres.statements import COPIED_TYPES, COPY_STAGED, STAGE, Statements
 
-MAX_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
 _ID_CHARACTERS = 200  # longer ones do not fit into an index
 _log = logging.getLogger("auditmw.ship")
 
@@ -107,7 +107,9 @@ class PostgresTarget(CursorKeeper):
         self._is_news = connection.execute(self._statements.insert).rowcount == len(batch) - len(refused)
         return refused, 0 if self._is_news else connection.execute(self._statements.set_aside).rowcount
 
-    def _copy(self, connection: Connection[TupleRow], statement: sql.Composable, batch: Batch) -> dict[int, str]:
+    def _copy(
+        self, connection: Connection[TupleRow], statement: sql.SQL | sql.Composed, batch: Batch
+    ) -> dict[int, str]:
         """Copy the events to the server; return those that cannot be there, by position, and why."""
         refused: dict[int, str] = {}
         if not len(batch):
@@ -142,9 +144,9 @@ class PostgresTarget(CursorKeeper):
             with bounded(connection, self._settings.timeout_seconds):
                 yield connection
         except psycopg.Error as error:
-            raise ship_error(error, self._settings.shown) from error
+            raise ship_error(error) from error
         except OSError as error:
-            raise RetryableError(f"{self._settings.shown}: {error}") from error
+            raise RetryableError(str(error)) from error
         finally:
             if self._connection is not None and (self._connection.closed or self._connection.broken):
                 self.close()
