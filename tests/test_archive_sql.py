@@ -3,16 +3,16 @@
 import duckdb
 import pytest
 
-from auditmw.archive.sql import connect
+from auditmw.archive import sql
 
 MEBIBYTE = 1024 * 1024
-SORTED = """SELECT count(*) FROM (
-    SELECT * FROM (SELECT repeat(md5(range::VARCHAR), 4) AS text FROM range({rows})) ORDER BY text OFFSET 1)"""
+FILLED = "CREATE TEMP TABLE filled AS SELECT repeat(md5(range::VARCHAR), 4) AS text FROM range({rows})"
 
 
 @pytest.fixture
-def connection(tmp_path):
-    with connect(tmp_path, memory_bytes=8 * MEBIBYTE, threads=1, reads=()) as connection:
+def connection(tmp_path, monkeypatch):
+    monkeypatch.setattr(sql, "_MOST_SPILLED", 2)
+    with sql.connect(tmp_path, memory_bytes=16 * MEBIBYTE, threads=1, reads=()) as connection:
         yield connection
 
 
@@ -20,14 +20,16 @@ def spilled(folder):
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def test_what_does_not_fit_into_the_memory_is_spilled(connection):
-    assert connection.execute(SORTED.format(rows=200_000)).fetchall() == [(199_999,)]
+def test_what_does_not_fit_into_the_memory_is_spilled(connection, tmp_path):
+    connection.execute(FILLED.format(rows=150_000))
+    assert spilled(tmp_path) > 0
+    assert connection.execute("SELECT count(DISTINCT text[:3]) FROM filled").fetchall() == [(4096,)]
 
 
 def test_temporary_files_are_bounded(connection, tmp_path):
     with pytest.raises(duckdb.OutOfMemoryException, match="max_temp_directory_size"):
-        connection.execute(SORTED.format(rows=1_500_000))
-    assert spilled(tmp_path) <= 64 * MEBIBYTE
+        connection.execute(FILLED.format(rows=1_500_000))
+    assert spilled(tmp_path) <= 33 * MEBIBYTE
 
 
 def test_a_file_outside_of_what_it_reads_is_not_opened(connection):

@@ -204,7 +204,7 @@ def test_help_names_every_command():
 def test_an_unknown_command_is_refused_with_the_known_ones():
     done = ask_x("tset")
     assert done.returncode == 1
-    assert "expected one of demo, test, lint, bench, lock, missing, help, not 'tset'" in done.stderr
+    assert "expected one of demo, test, lint, bench, screenshots, lock, missing, help, not 'tset'" in done.stderr
 
 
 def test_the_scripts_are_executable():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import threading
@@ -26,6 +27,7 @@ from auditmw.ship.target import ShipError
 from auditmw.ship.targets import KINDS, target_for
 
 _COLUMNS = ("name", "state", "left", "seconds behind", "events/s", "shipped", "dead letters")
+_GARBAGE_THRESHOLD = 50_000  # objects: looking for cycles at the default pace costs about 10 µs an event
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -106,6 +108,7 @@ def ship(
         return
     shippers = _shippers(directory, urls, record_format, name, max_dead)
     with _logging(shown):
+        gc.set_threshold(_GARBAGE_THRESHOLD)
         if replay:
             worst = _each(shown, shippers, lambda shipper, to: _replay(shown, shipper, to))
         elif once:
