@@ -93,7 +93,9 @@ TABLE = {
     # What looks at the events: outside of the request path, from `auditmw[query]` on.
     "query": row("archive journal reading", "duckdb orjson"),
     "formats": row("event", "orjson structlog crossplane apachelogs google opentelemetry"),
-    "ship": row("archive formats journal", "orjson psycopg redis google grpc opentelemetry asyncio nats confluent_kafka"),
+    "ship": row(
+        "archive formats journal", "orjson psycopg redis google grpc opentelemetry asyncio nats confluent_kafka"
+    ),
     "collect": row("archive event journal ship trace", "confluent_kafka duckdb nats orjson"),
     "importing": row("archive event formats journal redact shapes", "orjson zstandard"),
     "viewer": row(f"archive formats forks journal query {PUBLIC_API}", "asgiref asyncio orjson werkzeug"),

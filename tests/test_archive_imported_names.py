@@ -71,14 +71,18 @@ def test_names_of_one_log_become_one(tmp_path):
 
 
 def test_a_file_that_is_still_there_keeps_its_name(tmp_path):
+    def step(minutes: int) -> None:
+        archive(tmp_path, now=lambda: LATER + timedelta(minutes=minutes), grace=timedelta(hours=1))
+
     for number in range(4):
         poll(tmp_path, number)
-    archived(tmp_path, target_bytes=1)
+    step(0)
     poll(tmp_path, 4)
-    archive(tmp_path, now=lambda: LATER, grace=timedelta(hours=1))
-    archive(tmp_path, now=lambda: LATER, grace=timedelta(hours=1))
+    step(30)
+    step(61)
+    assert journal(tmp_path) == [f"{span(4, 5).writer}.000001.jsonl"]
     assert archived_writers(tmp_path) == {span(0, 4).writer, span(4, 5).writer}
-    archived(tmp_path, now=lambda: LATER + timedelta(hours=2))
+    step(91)
     assert archived_writers(tmp_path) == {span(0, 5).writer}
     assert new_bytes(tmp_path) == b"".join(LINES[5:])
 

@@ -14,8 +14,8 @@ from auditmw.event import MAX_EVENT_BYTES
 from auditmw.formats.registry import format_named
 from auditmw.importing.chunks import MAX_LINE_BYTES, Chunk
 from auditmw.importing.events import EventSource, Origin, Tally, body_of
-from auditmw.journal.spans import Span
 from auditmw.importing.redaction import EventRedactor
+from auditmw.journal.spans import Span
 from auditmw.redact import Redactor
 from auditmw.shapes import REDACTED
 from log_lines import REBLAZE, Plain, combined

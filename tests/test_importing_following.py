@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archive_events import archived, seen
+from auditmw.archive import archived_writers
 from auditmw.formats.line import FormatError
 from auditmw.importing.following import LINGER_SECONDS, SETTLE_SECONDS, FollowedFile
 from auditmw.importing.importer import Importer
@@ -31,7 +33,7 @@ class Following:
         self.now = 0.0
 
     def recorded(self):
-        return set(map(writer_of, journal_files(self.directory)))
+        return {*map(writer_of, journal_files(self.directory)), *archived_writers(self.directory)}
 
     def append(self, *values, end=b""):
         with self.path.open("ab") as log_file:
@@ -194,6 +196,54 @@ def test_what_another_import_took_meanwhile_is_passed_over(following):
     following.append(5)
     assert following.settled() == [1, 2, 3, 4, 5]
     assert (following.report.imported, following.report.known) == (3, 2)
+
+
+def test_what_is_archived_under_one_name_is_passed_over(tmp_path):
+    with Following(tmp_path) as following:
+        for number in range(4):
+            following.append(number)
+            following.settled()
+            archived(following.directory)
+        following.append(4, 5)
+        report = Report(str(following.path))
+        with open_input(str(following.path)) as source:
+            following.importer.run(source, lambda name, lines: Plain(), report)
+        assert (report.imported, report.known) == (2, 4)
+        archived(following.directory)
+        assert len(archived_writers(following.directory)) == 1
+        following.append(6)  # after two that somebody else took, and of which the name begins before them
+        following.settled()
+        assert (following.report.imported, following.report.known) == (5, 2)
+    archived(following.directory)
+    assert len(archived_writers(following.directory)) == 1
+    with Following(tmp_path) as again:
+        again.settled()
+        assert (again.report.imported, again.report.known) == (0, 7)
+    assert len(seen(tmp_path / "audit")) == 7
+
+
+def test_a_recorded_chunk_is_not_cut_by_the_time_to_settle(tmp_path, monkeypatch):
+    with Following(tmp_path) as following:
+        following.append(*range(100))
+        following.settled()
+    monkeypatch.setattr("auditmw.importing.following._BLOCK_BYTES", 100)
+    with Following(tmp_path) as again:
+        again.poll()
+        again.poll(SETTLE_SECONDS)  # a slow disk: more than one block is left
+        while again.poll(SETTLE_SECONDS):
+            pass
+        again.settled()
+        assert (again.report.imported, again.report.known) == (0, 100)
+
+
+def test_the_end_does_not_cut_a_recorded_chunk_either(tmp_path, monkeypatch):
+    with Following(tmp_path) as following:
+        following.append(*range(100))
+        following.settled()
+    monkeypatch.setattr("auditmw.importing.following._BLOCK_BYTES", 100)
+    with Following(tmp_path) as again:
+        again.poll()
+    assert again.report.imported == 0
 
 
 def test_while_another_process_imports_the_file_it_waits(following, monkeypatch):

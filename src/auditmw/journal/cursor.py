@@ -229,7 +229,7 @@ def cursors(directory: str | os.PathLike[str]) -> dict[str, Cursor | None]:
     try:
         with os.scandir(Path(directory) / SHIP) as entries:
             folders = sorted(e.name for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith("."))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     return {name: _readable(Path(directory) / SHIP / name / CURSOR) for name in folders}
 
