@@ -11,6 +11,7 @@ import base64
 import contextlib
 import http.client
 import re
+import ssl
 import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
@@ -116,7 +117,7 @@ class HttpClient:
         wire = connection.wire
         wire.begin()
         # One that refuses a body may do so, and close, before it has all of it: its answer is worth reading.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             connection.request("POST", target, body, {**headers, **connection.credentials})
         response = connection.getresponse()
         content = response.read(MOST_ANSWER_BYTES + 1)
