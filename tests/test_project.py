@@ -33,6 +33,7 @@ def load_x():
 def x(tmp_path, monkeypatch):
     """The script as a module, pointed at an empty directory; what it would run is written to `x.ran` instead."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.delenv("AUDITMW_REQUIRE", raising=False)
     module = load_x()
     module.ROOT, module.VENV = tmp_path, tmp_path / ".venv"
     module.PYTHON, module.STAMP = module.VENV / "bin" / "python", module.VENV / "x-stamp.json"

@@ -192,16 +192,26 @@ def test_a_leader_that_moves_while_events_flow_costs_nothing(kafka, topic):
     assert [json.loads(row.value)["id"] for row in kafka.rows(topic)] == idents(1, 5000)
 
 
+def sent_at_last(target, some, attempts=60):
+    """Send as the shipper does: again, where a busy machine or answers that are still held back take too long."""
+    for _ in range(attempts - 1):
+        try:
+            return target.send(some)
+        except RetryableError:
+            continue
+    return target.send(some)
+
+
 def test_brokers_that_answer_too_slowly_cost_bounded_time_and_no_event(kafka, topic):
     target = target_for(f"kafka://{kafka.servers}/{topic}?timeout=1")
-    assert target.send(batch(1, 1)) == Accepted(1)
+    assert sent_at_last(target, batch(1, 1)) == Accepted(1)
     kafka.slow(5000)
     try:
         with pytest.raises(RetryableError):
             target.send(batch(2, 3))
     finally:
         kafka.slow(0)
-    assert target.send(batch(2, 3)) == Accepted(2)
+    assert sent_at_last(target, batch(2, 3)) == Accepted(2)
     target.close()
     assert set(idents(1, 3)) == {json.loads(row.value)["id"] for row in kafka.rows(topic)}
 
