@@ -28,7 +28,7 @@ from auditmw.archive.sql import exactly, parquet, quoted
 ORDER = '"time" NULLS FIRST, writer, seq'
 """The order in which rows are sorted for a part; it is total. A part is in the order of `time` in any case."""
 
-_ROW_GROUP = 4_096
+_ROW_GROUP = 8_192
 _OPTIONS = (
     f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {_ROW_GROUP}, "
     f"DICTIONARY_SIZE_LIMIT {_ROW_GROUP}, STRING_DICTIONARY_PAGE_SIZE_LIMIT 2000000, "
