@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
 from auditmw.archive import ArchiveError
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
+from auditmw.cli.service import shown_log, stopped_by_signals
 from auditmw.cli.tables import Table
 from auditmw.collect.collector import EVERY_SECONDS, MOST_EVENTS, Collector, Counts
 from auditmw.collect.feeds import feed_for
@@ -21,7 +17,6 @@ from auditmw.ship.address import Address, AddressError
 from auditmw.ship.target import ShipError
 
 _COLUMNS = ("events", "doubles", "set aside", "missing", "files")
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.command(
@@ -66,7 +61,7 @@ def collect(url: str, directory: Path, once: bool, every_seconds: float, **outpu
     if directory.exists() and not directory.is_dir():
         raise Unreadable(f"cannot collect into {str(directory)!r}: it is not a directory")
     collector = Collector(directory, feed, shown=address.shown, every_seconds=every_seconds)
-    with _logging(shown), _stopped_by_signals(collector):
+    with shown_log(shown, "auditmw.collect"), stopped_by_signals(collector.stop):
         try:
             if once:
                 _once(shown, collector)
@@ -88,32 +83,3 @@ def _tell(shown: Output, counts: Counts) -> None:
     shown.answer(counts, Table("Collected", _COLUMNS, [row]))
     shown.close()
     click.get_current_context().exit(EXIT_FOUND if counts.set_aside or counts.missing else EXIT_OK)
-
-
-@contextmanager
-def _stopped_by_signals(collector: Collector) -> Iterator[None]:
-    def handle(number: int, frame: FrameType | None) -> None:
-        collector.stop()
-
-    old = [(number, signal.signal(number, handle)) for number in _SIGNALS]
-    try:
-        yield
-    finally:
-        for number, handler in old:
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _logging(shown: Output) -> Iterator[None]:
-    """Show on stderr what the collector logs."""
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            shown.problem(self.format(record).removeprefix("auditmw: "))
-
-    logger, handler = logging.getLogger("auditmw.collect"), Handler()
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)

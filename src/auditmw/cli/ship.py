@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import gc
-import logging
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
+from auditmw.cli.service import shown_log, stopped_by_signals
 from auditmw.cli.tables import Table
 from auditmw.formats.line import FormatError
 from auditmw.formats.records import RECORD_FORMATS
@@ -28,7 +25,6 @@ from auditmw.ship.targets import KINDS, target_for
 
 _COLUMNS = ("name", "state", "left", "seconds behind", "events/s", "shipped", "dead letters")
 _GARBAGE_THRESHOLD = 50_000  # objects: looking for cycles at the default pace costs about 10 µs an event
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.command(
@@ -107,7 +103,7 @@ def ship(
         _show(shown, statuses(directory))
         return
     shippers = _shippers(directory, urls, record_format, name, max_dead)
-    with _logging(shown):
+    with shown_log(shown, "auditmw.ship"):
         gc.set_threshold(_GARBAGE_THRESHOLD)
         if replay:
             worst = _each(shown, shippers, lambda shipper, to: _replay(shown, shipper, to))
@@ -185,7 +181,7 @@ def _run(shown: Output, shippers: list[tuple[Shipper, str]], take_over: bool) ->
         for shipper, _ in shippers:
             shipper.stop()
 
-    with _signals(stop):
+    with stopped_by_signals(stop):
         threads = [threading.Thread(target=work, args=each, name=f"ship {each[1]}") for each in shippers]
         for thread in threads:
             thread.start()
@@ -194,37 +190,6 @@ def _run(shown: Output, shippers: list[tuple[Shipper, str]], take_over: bool) ->
             while not ended.acquire(timeout=1.0):  # so that the signal's handler gets its turn
                 pass
     return Unreadable.exit_code if failures else EXIT_OK
-
-
-@contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Have SIGTERM and SIGINT call `stop`."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        stop()
-
-    old = [(number, signal.signal(number, handle)) for number in _SIGNALS]
-    try:
-        yield
-    finally:
-        for number, handler in old:
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _logging(shown: Output) -> Iterator[None]:
-    """Show on stderr what shippers log."""
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            shown.problem(self.format(record).removeprefix("auditmw: "))
-
-    logger, handler = logging.getLogger("auditmw.ship"), Handler()
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 def _show(shown: Output, found: Sequence[Status]) -> None:
