@@ -5,31 +5,60 @@ from __future__ import annotations
 import io
 import os
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
 import click
 from click.shell_completion import get_completion_class
 
-from auditmw.cli.archiving import archive_command, prune_command
-from auditmw.cli.check import check
-from auditmw.cli.collect import collect
-from auditmw.cli.demo import demo
-from auditmw.cli.import_logs import import_logs
-from auditmw.cli.journeys import conversion, funnel, paths, retention
-from auditmw.cli.nginx_config import nginx_config
 from auditmw.cli.output import EXIT_OK, ExampleCommand
-from auditmw.cli.overview import count, facets, histogram, summary
-from auditmw.cli.query import query
-from auditmw.cli.serve import serve
-from auditmw.cli.ship import ship
-from auditmw.cli.tail import tail
-from auditmw.cli.timelines import client, context, session, trace, user
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
+# Each command's module, which is loaded for its own command only: all of them take longer than most of them work.
+_COMMANDS = {
+    "archive": "archiving:archive_command",
+    "check": "check:check",
+    "client": "timelines:client",
+    "collect": "collect:collect",
+    "context": "timelines:context",
+    "conversion": "journeys:conversion",
+    "count": "overview:count",
+    "demo": "demo:demo",
+    "facets": "overview:facets",
+    "funnel": "journeys:funnel",
+    "histogram": "overview:histogram",
+    "import": "import_logs:import_logs",
+    "nginx-config": "nginx_config:nginx_config",
+    "paths": "journeys:paths",
+    "prune": "archiving:prune_command",
+    "query": "query:query",
+    "retention": "journeys:retention",
+    "serve": "serve:serve",
+    "session": "timelines:session",
+    "ship": "ship:ship",
+    "summary": "overview:summary",
+    "tail": "tail:tail",
+    "trace": "timelines:trace",
+    "user": "timelines:user",
+}
+
+
 class _Program(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted([*super().list_commands(ctx), *_COMMANDS])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name; loads it."""
+        if cmd_name not in _COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, name = _COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(import_module(f"auditmw.cli.{module}"), name)
+        return command
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a reader that closed its end of the pipe has had enough, which is no error."""
         try:
@@ -60,16 +89,6 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click has all three
     click.echo(kind(program, {}, "auditmw", "_AUDITMW_COMPLETE").source())
-
-
-for _command in (
-    *(tail, query, count, histogram, facets, summary),
-    *(user, session, trace, client, context),
-    *(funnel, retention, conversion, paths),
-    *(import_logs, archive_command, prune_command),
-    *(ship, collect, serve, check, nginx_config, demo),
-):
-    program.add_command(_command)
 
 
 def run() -> int:
