@@ -248,7 +248,7 @@ class Timed:
     def __init__(self, target: Any, figures: Figures) -> None:
         self._target, self._figures = target, figures
         self.max_events, self.max_bytes, self.format = target.max_events, target.max_bytes, target.format
-        self.close = target.close
+        self.close, self.record = target.close, target.record
         if hasattr(target, "claim"):
             self.claim = target.claim
             self.send_with_cursor = self._timed(target.send_with_cursor)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from auditmw.ship.batch import Batch, Entry
-from auditmw.ship.source import identified, parsed
+from auditmw.ship.batch import Batch, Entry, identified, parsed
 
 
 def batch_of(*bodies: bytes, writer: str = "w", first: int = 1) -> Batch:
@@ -11,5 +10,5 @@ def batch_of(*bodies: bytes, writer: str = "w", first: int = 1) -> Batch:
     entries = []
     for seq, body in enumerate(bodies, first):
         event = parsed(body)
-        entries.append(Entry(writer, seq, identified(event, writer, seq), body, event, body))
+        entries.append(Entry(writer, seq, identified(event, writer, seq), body, body))
     return Batch(entries)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,10 +41,7 @@ def topic(kafka) -> str:
 
 
 def send(kafka: MockKafka, topic: str, first: int, last: int) -> None:
-    entries = [
-        Entry("w", n, ident(n), body(n), json.loads(body(n)) | {"session": {"id": str(n % 10)}}, body(n))
-        for n in range(first, last + 1)
-    ]
+    entries = [Entry("w", n, ident(n), body(n, session={"id": str(n % 10)}), body(n)) for n in range(first, last + 1)]
     target = target_for(f"kafka://{kafka.servers}/{topic}")
     target.send(Batch(entries))
     target.close()

@@ -46,7 +46,7 @@ def url(server) -> str:
 
 
 def send(url: str, first: int, last: int) -> None:
-    entries = [Entry("w", n, ident(n), body(n), json.loads(body(n)), body(n)) for n in range(first, last + 1)]
+    entries = [Entry("w", n, ident(n), body(n), body(n)) for n in range(first, last + 1)]
     target = target_for(url)
     try:
         for at in range(0, len(entries), 1000):

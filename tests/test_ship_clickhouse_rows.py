@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from auditmw.archive.columns import COLUMNS
 from auditmw.archive.projection import rows as projection
-from auditmw.ship.batch import Batch, Entry
-from auditmw.ship.source import identified, parsed
+from auditmw.ship.batch import Batch, Entry, identified, parsed
 from auditmw.ship.targets.clickhouse.rows import encoded, instant
 from auditmw.ship.targets.clickhouse.schema import FEW_VALUES, LOOKED_UP, Place, statements
 from event_table import every_event
@@ -22,7 +21,7 @@ from ship_conformance import DIFFICULT
 
 def entry(body: bytes, number: int = 1) -> Entry:
     event = parsed(body)
-    return Entry("writer", number, identified(event, "writer", number), body, event, body)
+    return Entry("writer", number, identified(event, "writer", number), body, body)
 
 
 def row(body: bytes, **options: bool) -> dict:

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from auditmw.ship.address import AddressError
-from auditmw.ship.batch import Batch, Entry
+from auditmw.ship.batch import Batch, Entry, identified, parsed
 from auditmw.ship.http_client import retry_after_seconds
-from auditmw.ship.source import identified, parsed
 from auditmw.ship.status import statuses
 from auditmw.ship.target import Accepted, RejectedError, RetryableError, Target, TooLargeError, UnusableError
 from auditmw.ship.targets import target_for
@@ -206,7 +205,7 @@ class TestSplunk(ShipConformance):
 def entry(number: int, each: bytes | None = None) -> Entry:
     each = body(number) if each is None else each
     event = parsed(each)
-    return Entry("w", number, identified(event, "w", number), each, event, each)
+    return Entry("w", number, identified(event, "w", number), each, each)
 
 
 def batch(first: int, last: int) -> Batch:

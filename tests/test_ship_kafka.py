@@ -12,9 +12,8 @@ import pytest
 from confluent_kafka import KafkaError
 
 from auditmw.ship.address import AddressError
-from auditmw.ship.batch import Batch, Entry
+from auditmw.ship.batch import Batch, Entry, identified
 from auditmw.ship.kafka_broker import trouble_of
-from auditmw.ship.source import identified
 from auditmw.ship.target import Accepted, RetryableError, Target, UnusableError
 from auditmw.ship.targets import target_for
 from auditmw.ship.targets.kafka import key_of
@@ -42,7 +41,7 @@ def topic(kafka) -> str:
 
 def entry(number: int, **fields: Any) -> Entry:
     each = body(number, **fields)
-    return Entry("w", number, ident(number), each, json.loads(each), each)
+    return Entry("w", number, ident(number), each, each)
 
 
 def batch(first: int, last: int) -> Batch:

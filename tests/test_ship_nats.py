@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from auditmw.ship.address import AddressError
-from auditmw.ship.batch import Batch, Entry
+from auditmw.ship.batch import Batch, Entry, identified
 from auditmw.ship.shipper import Shipper
-from auditmw.ship.source import identified
 from auditmw.ship.target import Accepted, RetryableError, Target, UnusableError
 from auditmw.ship.targets import target_for
 from auditmw.ship.targets.nats import message_id
@@ -44,7 +43,7 @@ def cluster(tmp_path) -> Iterator[NatsCluster]:
 def entry(number: int, record: bytes | None = None) -> Entry:
     each = record or body(number)
     event = json.loads(each)
-    return Entry("w", number, identified(event, "w", number), each, event, each)
+    return Entry("w", number, identified(event, "w", number), each, each)
 
 
 def batch(first: int, last: int) -> Batch:

@@ -14,8 +14,7 @@ import pytest
 
 from auditmw.formats.syslog import SyslogFormat
 from auditmw.ship.address import AddressError
-from auditmw.ship.batch import Batch, Entry
-from auditmw.ship.source import identified, parsed
+from auditmw.ship.batch import Batch, Entry, identified, parsed
 from auditmw.ship.status import statuses
 from auditmw.ship.target import Accepted, RetryableError, Target, UnusableError
 from auditmw.ship.targets import target_for
@@ -113,7 +112,7 @@ class TestRsyslog(ShipConformance):
 def entry(number: int, each: bytes | None = None) -> Entry:
     each = body(number) if each is None else each
     event = parsed(each)
-    return Entry("w", number, identified(event, "w", number), each, event, SYSLOG.render(event))
+    return Entry("w", number, identified(event, "w", number), each, SYSLOG.render(event))
 
 
 def batch(first: int, last: int) -> Batch:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from auditmw.journal.cursor import Cursor
 from auditmw.ship.batch import Batch, Entry
 from auditmw.ship.deadletters import DeadLetters, Key
 from auditmw.ship.delivery import Delivered, deliver
+from auditmw.ship.portion import Portion
 from auditmw.ship.report import Report
-from auditmw.ship.source import Portion
 from auditmw.ship.target import (
     Accepted,
     CursorKeeper,
@@ -48,7 +49,9 @@ class Courier:
         if portion is not self._portion:
             self._portion, self._done = portion, Delivered()
         batch, done = portion.batch, self._done
-        positions = [at for at in range(done.settled, len(batch)) if _key(batch[at]) not in self._dead]
+        positions: Sequence[int] = range(done.settled, len(batch))
+        if self._dead:
+            positions = [at for at in positions if _key(batch[at]) not in self._dead]
         deliver(batch, positions, self._send, self._bury, done)
         if self._keeper is not None and done.settled < len(batch):
             self._send(Batch(()), len(batch))

@@ -22,8 +22,7 @@ from typing import NamedTuple
 import orjson
 
 from auditmw.journal.smallfile import FILE_MODE, hand_over, sync
-from auditmw.ship.batch import Entry
-from auditmw.ship.source import identified, parsed
+from auditmw.ship.batch import Entry, identified, parsed
 
 DEAD, SENDING = "dead.jsonl", "dead.sending.jsonl"
 _EVENT = b',"event":'
@@ -149,7 +148,7 @@ class DeadLetters:
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 told, body = orjson.loads(head + b"}"), tail[: tail.rindex(b"}")]
                 event, (writer, seq) = parsed(body), (told["writer"], told["seq"])
-                entry = Entry(writer, seq, identified(event, writer, seq), body, event, body)
+                entry = Entry(writer, seq, identified(event, writer, seq), body, body)
                 yield Letter(entry, told["batch"], told["reason"])
 
 

@@ -35,8 +35,9 @@ def request_of(batch: Batch) -> tuple[bytes, dict[int, str]]:
     sound, refused = [], {}
     for position, entry in enumerate(batch):
         try:
-            _FORMAT.render(entry.event)
-            sound.append(entry.event)
+            event = entry.event
+            _FORMAT.render(event)
+            sound.append(event)
         except (ValueError, TypeError, RecursionError) as error:
             refused[position] = f"OTLP has no form for this event: {error}"[:LONGEST_REASON]
     return (_FORMAT.render_all(sound) if sound else b""), refused

@@ -7,7 +7,7 @@
 4. Waiting is what a shipper does about a target that fails: no event is dropped for it. Only an event that the target
    rejects for what it is becomes a dead letter; when nothing but dead letters comes of MOST_DEAD_IN_A_ROW events, it is
    the target that is wrong, and the shipper waits.
-5. In memory: one batch.
+5. In memory: one batch, and where there is a backlog the next one (ahead.py).
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from auditmw.formats.record import Event, RecordError, RecordFormat
 from auditmw.journal import Damage
 from auditmw.journal import cursor as cursors
 from auditmw.journal.cursor import CURSOR, SHIP, Cursor, CursorError, DamagedCursorError
 from auditmw.journal.smallfile import make_folder
+from auditmw.ship.ahead import Ahead
 from auditmw.ship.backoff import Backoff
 from auditmw.ship.batch import Batch, Entry
 from auditmw.ship.courier import Courier
 from auditmw.ship.deadletters import DeadLetters
 from auditmw.ship.delivery import Delivered, deliver
 from auditmw.ship.lease import Lease
+from auditmw.ship.portion import Portion
 from auditmw.ship.report import Report
-from auditmw.ship.source import NoRecordError, Portion, Render, Source
+from auditmw.ship.source import Source
 from auditmw.ship.target import (
     CursorKeeper,
     FencedError,
@@ -92,6 +93,7 @@ class Shipper:
         self._cursor, self._is_saved = Cursor(""), True
         self._portion: Portion | None = None
         self._source: Source | None = None
+        self._ahead: Ahead | None = None
         self._courier: Courier | None = None
         self._report = Report(self._folder, self._shown, clock, now)
         self._keeper = target if isinstance(target, CursorKeeper) else None
@@ -190,10 +192,11 @@ class Shipper:
             self._directory,
             max_events=self._target.max_events,
             max_bytes=self._target.max_bytes,
-            render=_renderer(self._target.format),
+            render=self._target.record,
             on_damage=self._tell_damage,
             clock=self._clock,
         )
+        self._ahead = Ahead(self._source)
         cut_off = self._source.again(replace(local, epoch=cursor.epoch)) if local.pending else None
         self._portion = cut_off if self._keeper is None else None  # a keeper says itself how far it came
         dead = set() if cut_off is None else self._dead.keys(cut_off.batch.token)
@@ -242,9 +245,12 @@ class Shipper:
         if self._portion is None:
             self._prepare()
         portion = self._portion
-        if portion is None or self._source is None or self._courier is None:
+        if portion is None or self._source is None or self._courier is None or self._ahead is None:
             return False
+        if portion.is_full:
+            self._ahead.begin(portion.after)
         done = self._courier.bring(portion) if len(portion.batch) else Delivered()
+        self._ahead.wait()
         counts = {"shipped": done.events, "rejected": done.rejected, "dead": done.dead}
         self._cursor, self._is_saved = portion.after.counting(counts), False
         self._portion = None
@@ -254,9 +260,9 @@ class Shipper:
 
     def _prepare(self) -> None:
         """Read the next batch, and save the cursor with it."""
-        assert self._source is not None  # noqa: S101 - there is a cursor
+        assert self._ahead is not None  # noqa: S101 - there is a cursor
         try:
-            portion = self._source.next(self._cursor)
+            portion = self._ahead.next(self._cursor)
         except OSError:
             if self._is_saved:
                 raise
@@ -271,8 +277,7 @@ class Shipper:
         self._portion = portion
 
     def _rendered(self, entry: Entry) -> Entry:
-        render = _renderer(self._target.format)
-        return entry if render is None else entry._replace(record=render(entry.event, entry.body))
+        return entry._replace(record=self._target.record(entry, entry.event))
 
     def _check_lease(self) -> None:
         if not self._lease.is_held():
@@ -299,24 +304,12 @@ class Shipper:
         _log.warning("auditmw: cannot ship %s: %s%s", place, damage.reason, copy)
 
     def _let_go(self) -> None:
-        self._portion, self._source = None, None
         try:
+            if self._ahead is not None:
+                self._ahead.wait()
+            self._portion, self._source, self._ahead = None, None, None
             self._target.close()
             if self._lease.is_held():
                 self._report.tell("stopped")
         finally:
             self._lease.release()
-
-
-def _renderer(chosen: RecordFormat | None) -> Render | None:
-    """Return what makes records in a format, None for the event's own JSON."""
-    if chosen is None:
-        return None
-
-    def render(event: Event, body: bytes) -> bytes:
-        try:
-            return chosen.render(event)
-        except RecordError as error:
-            raise NoRecordError(str(error)) from error
-
-    return render

@@ -13,95 +13,32 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-import orjson
-
-from auditmw.formats.record import Event
+from auditmw.formats.record import Event, RecordError
 from auditmw.journal import Damage, FileReader, Line, dead_writers, is_live, journal_files, writer_of
 from auditmw.journal.cursor import Block, Cursor, Place, Position
 from auditmw.journal.events import NOT_JSON
 from auditmw.journal.intents import cut_off, is_pending
 from auditmw.journal.layout import JOURNAL, sort_key
 from auditmw.journal.reader import UNREADABLE, OnDamage, damage_handler
-from auditmw.ship.batch import Batch, Entry
+from auditmw.ship.batch import Batch, Entry, identified, parsed
+from auditmw.ship.portion import Portion, Taken, Track
 
 LIST_AGAIN_SECONDS = 1.0
 ASK_FOR_THE_DEAD_SECONDS = 5.0
 
-Render = Callable[[Event, bytes], bytes]
-
-
-class NoRecordError(ValueError):
-    """The format has no record for an event."""
-
-
-@dataclass
-class Portion:
-    """A batch, where its writer is after each of its entries, and the cursor after all of it.
-
-    The batch may be empty: then there was only what is not shipped.
-    """
-
-    batch: Batch
-    steps: tuple[Position, ...]
-    before: Cursor
-    after: Cursor
-    blocks: tuple[Block, ...]
-
-    def cursor_at(self, position: int) -> Cursor:
-        """Return the cursor of a reader that has what is before this position, and nothing else."""
-        if position >= len(self.batch):
-            return self.after
-        moved = {self.batch[at].writer: self.steps[at] for at in range(position)}
-        return replace(self.before, writers={**self.before.writers, **moved}, pending=())
-
-
-@dataclass
-class _Taken:
-    """What was taken so far for one portion, and of the writer that is being read."""
-
-    events: int
-    bytes: int
-    entries: list[Entry] = field(default_factory=list)
-    steps: list[Position] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    begun: int = 0  # how many entries there were before this writer's
-    share_events: int = 0
-    share_bytes: int = 0
-
-    def begin(self, writers: int) -> None:
-        """Share what is left among so many writers, of which the next one is read now."""
-        self.begun = len(self.entries)
-        self.share_events = -(-self.events // writers)
-        self.share_bytes = -(-self.bytes // writers)
-
-    def has_room(self, size: int) -> bool:
-        """Whether an event of this size still goes in; the first one always does."""
-        if not self.entries:
-            return True
-        if self.events < 1 or size > self.bytes:
-            return False
-        return len(self.entries) == self.begun or (self.share_events > 0 and size <= self.share_bytes)
-
-    def add(self, entry: Entry, after: Position) -> None:
-        """Take an event."""
-        self.entries.append(entry)
-        self.steps.append(after)
-        self.events -= 1
-        self.share_events -= 1
-        self.bytes -= len(entry.body)
-        self.share_bytes -= len(entry.body)
+Render = Callable[[Entry, Event], bytes]
+"""Makes an event's record; raises RecordError where there is none. The entry's `record` is its body as yet."""
 
 
 class Source:
     """Reads the journal of `directory` for one target.
 
-    `render`: makes an event's record; raises NoRecordError where there is none: such an event is left out, and counted.
+    `render`: makes the records; an event for which there is none is left out, and counted.
     `clock`: seconds that never go back. `on_damage` hears of what cannot be read.
     """
 
@@ -144,10 +81,12 @@ class Source:
         """Return the batch that the cursor has as pending, with which a reader was cut off."""
         self._list(cursor)
         self._damages.clear()
-        taken = _Taken(self._max_events, self._max_bytes)
+        taken = Taken(self._max_events, self._max_bytes)
         positions = {}
         for block in cursor.pending:
-            positions[block.writer] = self._read_block(block, cursor.writers.get(block.writer, Position()), taken)
+            track = Track(block.writer, cursor.writers.get(block.writer, Position()))
+            self._read_block(block, track, taken)
+            positions[block.writer] = track.position
         return self._finished(cursor, taken, positions, cursor.pending)
 
     def _list(self, cursor: Cursor) -> None:
@@ -164,7 +103,7 @@ class Source:
     def _portion(self, cursor: Cursor) -> Portion | None:
         self._damages.clear()
         writers = [writer for writer in self._in_turn() if self._has_news(writer, cursor.writers.get(writer))]
-        taken = _Taken(self._max_events, self._max_bytes)
+        taken = Taken(self._max_events, self._max_bytes)
         positions: dict[str, Position] = {}
         blocks: list[Block] = []
         for at, writer in enumerate(writers):
@@ -172,8 +111,9 @@ class Source:
                 break
             before = cursor.writers.get(writer, Position())
             taken.begin(len(writers) - at)
-            after, cut = self._read(writer, before, taken)
-            if after != before:
+            track = Track(writer, before)
+            cut = self._read(track, taken)
+            if (after := track.position) != before:
                 positions[writer] = after
                 blocks.append(Block(writer, after.file, after.offset, cut))
                 self._last = writer
@@ -197,7 +137,7 @@ class Source:
             return False
 
     def _finished(
-        self, cursor: Cursor, taken: _Taken, positions: Mapping[str, Position], blocks: tuple[Block, ...]
+        self, cursor: Cursor, taken: Taken, positions: Mapping[str, Position], blocks: tuple[Block, ...]
     ) -> Portion:
         writers = {**cursor.writers, **positions}
         if self._files:  # a folder that is not mounted has no files either
@@ -208,38 +148,41 @@ class Source:
             self._tell(damage)
         self._damages.clear()
         after = replace(cursor, writers=writers, pending=()).counting(taken.counts)
-        return Portion(Batch(taken.entries), tuple(taken.steps), cursor, after, blocks)
+        return Portion(
+            Batch(taken.entries), tuple(taken.steps), cursor, after, blocks, taken.is_full or taken.events < 1
+        )
 
-    def _read(self, writer: str, at: Position, taken: _Taken) -> tuple[Position, int]:
-        """Take what is new of a writer; return where it is then, and how many intent records were cut off."""
-        files = self._files[writer]
+    def _read(self, track: Track, taken: Taken) -> int:
+        """Take what is new of a writer; return how many intent records were cut off."""
+        files, begun = self._files[track.writer], track.position.file
         for number, file in enumerate(files):
-            if at.file and sort_key(file.name) < sort_key(at.file):
+            if begun and sort_key(file.name) < sort_key(begun):
                 continue
-            at, ended = self._read_file(file, at, taken)
-            if not ended:
-                return at, 0
+            if not self._read_file(file, track, taken):
+                return 0
             last = number == len(files) - 1
             if not last and is_live(file):  # it may still grow: its writer could not open the next one
-                return at, 0
-            if not last:  # what came between the last read and the lock's end
-                at, ended = self._read_file(file, at, taken)
-                if not ended:
-                    return at, 0
-        return self._cut_off(writer, at, taken) if writer in self._dead else (at, 0)
+                return 0
+            if not last and not self._read_file(file, track, taken):  # what came before the lock's end
+                return 0
+        return self._cut_off(track, taken) if track.writer in self._dead else 0
 
-    def _read_file(self, file: Path, at: Position, taken: _Taken) -> tuple[Position, bool]:
-        """Take the lines of a file; return where it is then, and whether that is the end."""
-        reader = self._reader(file, at)
+    def _read_file(self, file: Path, track: Track, taken: Taken) -> bool:
+        """Take the lines of a file; return whether these were all."""
+        name, reader = file.name, self._reader(file, track)
         for line in reader.lines():
             if not taken.has_room(len(line.body)):
-                return at._replace(file=file.name, offset=line.offset), False  # behind any damage before it
-            at = self._take(line, reader.offset, at, taken)
-        if self._is_unreadable(file, at.offset if at.file == file.name else 0):
-            return at, False
-        return at._replace(file=file.name, offset=reader.offset), True
+                track.move(name, line.offset)  # behind any damage before it
+                return False
+            self._take(line, name, reader.offset, track, taken)
+        at = track.position
+        if self._is_unreadable(file, at.offset if at.file == name else 0):
+            return False
+        track.move(name, reader.offset)
+        return True
 
-    def _reader(self, file: Path, at: Position) -> FileReader:
+    def _reader(self, file: Path, track: Track) -> FileReader:
+        at = track.position
         return FileReader(file, offset=at.offset if file.name == at.file else 0, on_damage=self._aside)
 
     def _is_unreadable(self, file: Path, offset: int) -> bool:
@@ -252,48 +195,48 @@ class Source:
         self._damages = [each for each in self._damages if each.file != file or each.offset < offset]
         return True
 
-    def _take(self, line: Line, end: int, at: Position, taken: _Taken) -> Position:
-        """Take a line, or pass over it; return where its writer is after it."""
-        at, new = at.after(line.file.name, end, line.seq)
-        if not new:
-            return at
+    def _take(self, line: Line, name: str, end: int, track: Track, taken: Taken) -> None:
+        """Take a line of the file `name`, or pass over it."""
+        body = line.body
+        if not track.passes(name, end, line.seq):
+            return
         try:
-            event = parsed(line.body)
+            event = parsed(body)
         except (ValueError, RecursionError):
             self._aside(Damage(line.file, line.offset, end - line.offset, NOT_JSON))
-            return at
+            return
         if is_pending(event):
-            return at.holding(event["id"], (line.file.name, line.offset))
-        at = at.without(str(event.get("id")))
-        writer = writer_of(line.file)
-        self._add(Entry(writer, line.seq, identified(event, writer, line.seq), line.body, event, line.body), at, taken)
-        return at
+            track.hold(event["id"], (name, line.offset))
+            return
+        if track.held:
+            track.release(str(event.get("id")))
+        self._add(line.seq, body, event, track, taken)
 
-    def _add(self, entry: Entry, at: Position, taken: _Taken) -> None:
+    def _add(self, seq: int, body: bytes, event: Event, track: Track, taken: Taken) -> None:
+        entry = Entry(track.writer, seq, identified(event, track.writer, seq), body, body)
         if self._render is not None:
             try:
-                entry = entry._replace(record=self._render(entry.event, entry.body))
-            except NoRecordError:
+                entry = Entry(entry.writer, seq, entry.id, body, self._render(entry, event))
+            except RecordError:
                 taken.counts["left_out"] += 1
                 return
-        taken.add(entry, at)
+        taken.add(entry, track.step)
 
-    def _cut_off(self, writer: str, at: Position, taken: _Taken, exactly: int | None = None) -> tuple[Position, int]:
+    def _cut_off(self, track: Track, taken: Taken, exactly: int | None = None) -> int:
         """Take the intent records of a writer that is gone: those for which there is room, or `exactly` so many."""
         count = 0
-        for ident, place in list(at.held.items())[:exactly]:
+        for ident, place in list(track.held.items())[:exactly]:
             line = self._line_at(place)
             if line is not None and exactly is None and not taken.has_room(len(line.body)):
                 break
             count += 1
-            at = at.without(ident)
+            track.release(ident)
             if line is None:
                 taken.counts["missing"] += 1
                 continue
             event = cut_off(parsed(line.body))
-            body = _as_json(event)
-            self._add(Entry(writer, line.seq, identified(event, writer, line.seq), body, event, body), at, taken)
-        return at, count
+            self._add(line.seq, _as_json(event), event, track, taken)
+        return count
 
     def _line_at(self, place: Place) -> Line | None:
         """Return the line at a place, if it is still there."""
@@ -302,43 +245,25 @@ class Source:
         line = next(lines, None)
         return line if line is not None and line.offset == offset else None
 
-    def _read_block(self, block: Block, at: Position, taken: _Taken) -> Position:
+    def _read_block(self, block: Block, track: Track, taken: Taken) -> None:
         """Take again what a batch had of a writer."""
-        end = sort_key(block.file)
+        begun, end = track.position.file, sort_key(block.file)
         for file in self._files.get(block.writer, []):
-            if (not at.file or sort_key(file.name) >= sort_key(at.file)) and sort_key(file.name) <= end:
-                at = self._read_up_to(file, block, at, taken)
-        at = at._replace(file=block.file, offset=block.offset)
-        return self._cut_off(block.writer, at, taken, exactly=block.cut_off)[0]
+            if (not begun or sort_key(file.name) >= sort_key(begun)) and sort_key(file.name) <= end:
+                self._read_up_to(file, block, track, taken)
+        track.move(block.file, block.offset)
+        self._cut_off(track, taken, exactly=block.cut_off)
 
-    def _read_up_to(self, file: Path, block: Block, at: Position, taken: _Taken) -> Position:
-        reader = self._reader(file, at)
+    def _read_up_to(self, file: Path, block: Block, track: Track, taken: Taken) -> None:
+        name, reader = file.name, self._reader(file, track)
         for line in reader.lines():
-            if file.name == block.file and line.offset >= block.offset:
-                return at
-            at = self._take(line, reader.offset, at, taken)
-        return at
+            if name == block.file and line.offset >= block.offset:
+                return
+            self._take(line, name, reader.offset, track, taken)
 
 
 def _missing(at: Position) -> int:
     return sum(last - first + 1 for first, last in at.missing)
-
-
-def identified(event: Event, writer: str, seq: int) -> str:
-    """Return the id of an event; of one that has none, one that says which line it is."""
-    ident = event.get("id")
-    return ident if isinstance(ident, str) and ident else f"{writer}-{seq}"
-
-
-def parsed(body: bytes) -> Event:
-    """Return an event; the library of the standard takes what orjson does not, such as half of a surrogate pair."""
-    try:
-        event = orjson.loads(body)
-    except ValueError:
-        event = json.loads(body)
-    if not isinstance(event, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - as what is no JSON
-    return event
 
 
 def _as_json(event: Event) -> bytes:

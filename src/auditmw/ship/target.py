@@ -5,7 +5,7 @@
 3. A batch may come again, whole or in parts, when an answer was lost: the same events with the same ids. Whatever the
    target offers against doubles (`Entry.id`, `Batch.token`) is to be used.
 4. The events of one writer are to be kept in the order in which they come.
-5. One thread uses a target.
+5. One thread uses a target; but `record` is another one's.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from auditmw.formats.record import RecordFormat
-from auditmw.ship.batch import Batch
+from auditmw.formats.record import Event, RecordFormat
+from auditmw.ship.batch import Batch, Entry
 
 MAX_EVENTS = 1_000
 MAX_BYTES = 1024 * 1024
@@ -92,6 +92,14 @@ class Target(Protocol):
 
     format: RecordFormat | None = None
     """What `Entry.record` is made with; None for the event's own JSON."""
+
+    def record(self, entry: Entry, event: Event) -> bytes:
+        """Return what `Entry.record` is to be of an event: asked once for each, when it is read.
+
+        `event`: the entry's, parsed. Called from another thread than `send`, also while that waits; so it changes
+        nothing. Raises RecordError for an event that `format` has no record for: it is left out.
+        """
+        return entry.body if self.format is None else self.format.render(event)
 
     def send(self, batch: Batch) -> Accepted:
         """Put the events into the target and wait for its word that they are durable.

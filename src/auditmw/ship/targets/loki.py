@@ -13,10 +13,10 @@ from typing import Any
 import orjson
 
 from auditmw.formats.mapping import nanoseconds, text_at
-from auditmw.formats.record import RecordFormat
+from auditmw.formats.record import Event, RecordFormat
 from auditmw.formats.records import record_format
 from auditmw.ship.address import Address, AddressError
-from auditmw.ship.batch import Batch, Entry
+from auditmw.ship.batch import Batch
 from auditmw.ship.http_client import HttpClient, failure, path_of
 from auditmw.ship.target import Accepted, Target
 
@@ -41,12 +41,13 @@ class LokiTarget(Target):
         refused: dict[int, str] = {}
         streams: dict[bytes, dict[str, Any]] = {}
         for position, entry in enumerate(batch):
-            time_ns = nanoseconds(entry.event.get("timestamp"))
+            event = entry.event
+            time_ns = nanoseconds(event.get("timestamp"))
             text = _text(entry.record)
             if time_ns is None or text is None:
                 refused[position] = _NO_TIME if time_ns is None else _NO_TEXT
                 continue
-            labels = self._labels(entry)
+            labels = self._labels(event)
             stream = streams.setdefault(orjson.dumps(labels), {"stream": labels, "values": []})
             stream["values"].append([str(time_ns), text])
         if streams:
@@ -59,8 +60,8 @@ class LokiTarget(Target):
         """Close the connection."""
         self._client.close()
 
-    def _labels(self, entry: Entry) -> dict[str, str]:
-        found = {label: text_at(entry.event, path) for label, path in _LABELS.items()}
+    def _labels(self, event: Event) -> dict[str, str]:
+        found = {label: text_at(event, path) for label, path in _LABELS.items()}
         return {"job": self._job} | {label: _sound(text) for label, text in found.items() if text}
 
 

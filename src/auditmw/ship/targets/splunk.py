@@ -69,10 +69,11 @@ class SplunkTarget(Target):
     def _envelope(self, entry: Entry) -> bytes:
         """Return an event as the collector takes it; the record stays as it is, to the byte."""
         about: dict[str, Any] = dict(self._metadata)
-        time_ns = nanoseconds(entry.event.get("timestamp"))
+        event = entry.event
+        time_ns = nanoseconds(event.get("timestamp"))
         if time_ns is not None:
             about["time"] = f"{time_ns // 1_000_000_000}.{time_ns % 1_000_000_000 // 1000:06d}"
-        host = text_at(entry.event, "service.host")
+        host = text_at(event, "service.host")
         if host:
             about["host"] = host[:255].encode("utf-8", "replace").decode()
         return orjson.dumps(about)[:-1] + b',"event":' + entry.record + b"}"

@@ -1,0 +1,134 @@
+"""What is shipped at a time: a batch, and where its reader is before, within and after it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from auditmw.journal.cursor import Block, Cursor, Place, Position
+from auditmw.ship.batch import Batch, Entry
+
+Step = tuple[Position, int]
+"""Where a writer is after an entry: as the position says, but at this offset, and at the entry's number."""
+
+
+class Track:
+    """Where a reader is with one writer: a Position that moves, and is not made anew for each line."""
+
+    __slots__ = ("_base", "_offset", "_seq", "writer")
+
+    def __init__(self, writer: str, at: Position) -> None:
+        self.writer = writer
+        self._begin(at)
+
+    def _begin(self, at: Position) -> None:
+        self._base, self._offset, self._seq = at, at.offset, at.seq
+
+    @property
+    def position(self) -> Position:
+        """Where it is."""
+        return self._base._replace(offset=self._offset, seq=self._seq)
+
+    @property
+    def step(self) -> Step:
+        """The same, as it is after an entry that was just read."""
+        return self._base, self._offset
+
+    @property
+    def held(self) -> Mapping[str, Place]:
+        """The intent records that are held."""
+        return self._base.held
+
+    def move(self, file: str, offset: int) -> None:
+        """Go to a place without reading lines."""
+        self._begin(self.position._replace(file=file, offset=offset))
+
+    def passes(self, file: str, end: int, seq: int) -> bool:
+        """Go behind a line; return whether it is the first of its number."""
+        if seq == self._seq + 1 and file == self._base.file:
+            self._offset, self._seq = end, seq
+            return True
+        at, is_new = self.position.after(file, end, seq)
+        self._begin(at)
+        return is_new
+
+    def hold(self, ident: str, place: Place) -> None:
+        """Hold an intent record."""
+        self._begin(self.position.holding(ident, place))
+
+    def release(self, ident: str) -> None:
+        """Hold an intent record no more."""
+        self._begin(self.position.without(ident))
+
+
+@dataclass
+class Portion:
+    """A batch, where its writer is after each of its entries, and the cursor after all of it.
+
+    The batch may be empty: then there was only what is not shipped. `is_full`: there may be more to read already.
+    """
+
+    batch: Batch
+    steps: tuple[Step, ...]
+    before: Cursor
+    after: Cursor
+    blocks: tuple[Block, ...]
+    is_full: bool = False
+
+    def onto(self, cursor: Cursor) -> Portion:
+        """Return it as it is after this cursor, which differs from `before` in its counts only."""
+        gained = {kind: number - self.before.counts.get(kind, 0) for kind, number in cursor.counts.items()}
+        return replace(self, before=cursor, after=self.after.counting(gained))
+
+    def cursor_at(self, position: int) -> Cursor:
+        """Return the cursor of a reader that has what is before this position, and nothing else."""
+        if position >= len(self.batch):
+            return self.after
+        last = {self.batch[at].writer: at for at in range(position)}
+        moved = {writer: self._position_after(at) for writer, at in last.items()}
+        return replace(self.before, writers={**self.before.writers, **moved}, pending=())
+
+    def _position_after(self, at: int) -> Position:
+        base, offset = self.steps[at]
+        return base._replace(offset=offset, seq=max(base.seq, self.batch[at].seq))
+
+
+@dataclass
+class Taken:
+    """What was taken so far for one portion, and of the writer that is being read."""
+
+    events: int
+    bytes: int
+    entries: list[Entry] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    is_full: bool = False
+    begun: int = 0  # how many entries there were before this writer's
+    share_events: int = 0  # never more than `events` and `bytes`
+    share_bytes: int = 0
+
+    def begin(self, writers: int) -> None:
+        """Share what is left among so many writers, of which the next one is read now."""
+        self.begun = len(self.entries)
+        self.share_events = -(-self.events // writers)
+        self.share_bytes = -(-self.bytes // writers)
+
+    def has_room(self, size: int) -> bool:
+        """Whether an event of this size still goes in; the first one always does."""
+        if (self.share_events > 0 and size <= self.share_bytes) or not self.entries:
+            return True
+        if len(self.entries) == self.begun and self.events > 0 and size <= self.bytes:
+            return True
+        self.is_full = True
+        return False
+
+    def add(self, entry: Entry, step: Step) -> None:
+        """Take an event."""
+        size = len(entry.body)
+        self.entries.append(entry)
+        self.steps.append(step)
+        self.events -= 1
+        self.share_events -= 1
+        self.bytes -= size
+        self.share_bytes -= size
