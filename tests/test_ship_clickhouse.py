@@ -19,6 +19,7 @@ from auditmw.ship.address import AddressError
 from auditmw.ship.batch import Batch, Entry
 from auditmw.ship.target import Accepted, RejectedError, RetryableError, Target, TooLargeError, UnusableError
 from auditmw.ship.targets import target_for
+from auditmw.ship.targets.clickhouse.rows import row
 from auditmw.ship.targets.clickhouse.schema import VERSION, prepare, statements
 from auditmw.ship.targets.clickhouse.schema import Place as Tables
 from auditmw.ship.targets.clickhouse.target import ClickHouseTarget
@@ -162,7 +163,8 @@ class TestModernServer(ShipConformance):
 
 def entry(number: int, **fields: Any) -> Entry:
     each = body(number, **fields)
-    return Entry("writer", number, ident(number), each, each)
+    bare = Entry("writer", number, ident(number), each, each)
+    return bare._replace(record=row(bare, bare.event))
 
 
 def batch(first: int, last: int) -> Batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 
 import duckdb
@@ -13,19 +14,35 @@ from hypothesis import strategies as st
 from auditmw.archive.columns import COLUMNS
 from auditmw.archive.projection import rows as projection
 from auditmw.ship.batch import Batch, Entry, identified, parsed
-from auditmw.ship.targets.clickhouse.rows import encoded, instant
+from auditmw.ship.targets.clickhouse.rows import encoded, instant, names
+from auditmw.ship.targets.clickhouse.rows import row as make_row
 from auditmw.ship.targets.clickhouse.schema import FEW_VALUES, LOOKED_UP, Place, statements
 from event_table import every_event
 from ship_conformance import DIFFICULT
 
+KINDS = {column.name: column.kind for column in COLUMNS} | {"seq": "integer", "microsecond": "integer"}
+ESCAPES = {b"t": b"\t", b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
 
-def entry(body: bytes, number: int = 1) -> Entry:
+
+def entry(body: bytes, number: int = 1, writer: str = "writer") -> Entry:
     event = parsed(body)
-    return Entry("writer", number, identified(event, "writer", number), body, body)
+    bare = Entry(writer, number, identified(event, writer, number), body, body)
+    return bare._replace(record=make_row(bare, event))
 
 
-def row(body: bytes, **options: bool) -> dict:
-    return json.loads(encoded(Batch([entry(body)]), **{"whole_seconds": False} | options))
+def cell(kind: str, raw: bytes) -> object:
+    """What ClickHouse reads: a backslash goes before what is meant otherwise."""
+    content = re.sub(rb"\\(.)", lambda escape: ESCAPES[escape[1]], raw)
+    return int(content) if kind == "integer" else content.decode("utf-8", "surrogatepass")
+
+
+def row(body: bytes, whole_seconds: bool = False, writer: str = "writer") -> dict:
+    """The columns that are not NULL."""
+    data = encoded(Batch([entry(body, writer=writer)]), whole_seconds=whole_seconds)
+    assert data.endswith(b"\n")
+    assert data.count(b"\n") == 1
+    cells = zip(names(whole_seconds=whole_seconds), data[:-1].split(b"\t"), strict=True)
+    return {name: cell(KINDS.get(name, "text"), raw) for name, raw in cells if raw != rb"\N"}
 
 
 def as_json(event: dict) -> bytes:
@@ -49,7 +66,7 @@ def test_the_columns_hold_what_the_archive_s_do():
         for column in COLUMNS:
             value = expected[column.name]
             if column.kind == "time":
-                value = None if value is None else value.strftime("%Y-%m-%d %H:%M:%S.%f")
+                value = "1970-01-01 00:00:00.000000" if value is None else value.strftime("%Y-%m-%d %H:%M:%S.%f")
             if column.kind == "json" and value is not None:
                 assert json.loads(made[column.name]) == json.loads(value)
                 continue
@@ -57,11 +74,44 @@ def test_the_columns_hold_what_the_archive_s_do():
 
 
 @pytest.mark.parametrize("kind", DIFFICULT)
-def test_a_difficult_event_is_one_line_of_json_with_its_body_to_the_byte(kind):
+def test_a_difficult_event_is_one_row_with_its_body_to_the_byte(kind):
     body = DIFFICULT[kind]
-    line = encoded(Batch([entry(body)]), whole_seconds=False)
-    assert b"\n" not in line
-    assert json.loads(line.decode("utf-8", "surrogatepass"))["body"].encode("utf-8", "surrogatepass") == body
+    assert row(body)["body"].encode("utf-8", "surrogatepass") == body
+
+
+CONTROLS = {
+    "a backslash": "a\\b",
+    "what looks like NULL": r"\N",
+    "a tab and a line feed": "\t\n\r",
+    "zero": "\0",
+    "a quote": '"',
+    "half of a pair": "\ud800",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_what_means_something_to_the_format_is_a_value_like_any_other(name):
+    text = CONTROLS[name]
+    body = json.dumps({"id": f"i{text}", "message": text, "actor": {"id": text}, "data": {"a": text}}).encode()
+    made = row(body)
+    expected = text.replace("\ud800", "\ufffd")
+    assert (made["id"], made["message"], made["user"]) == (f"i{expected}", expected, expected)
+    assert json.loads(made["data"]) == {"a": text}
+    assert made["body"].encode() == body
+
+
+@pytest.mark.parametrize("space", ["\t", "\r", " \t\r "])
+def test_white_space_between_the_tokens_of_json_is_kept(space):
+    body = f'{{"level":{space}"info"{space}}}'.encode()
+    assert row(body)["body"].encode() == body
+
+
+@pytest.mark.parametrize("writer", ["w\\t", "\udcff", "w\\N"])
+def test_a_writer_may_have_any_name_that_a_file_may_have(writer):
+    made = row(b'{"level":"info"}', writer=writer)
+    told = writer.replace("\udcff", "\ufffd")
+    assert (made["writer"], made["id"], made["level"]) == (told, f"{told}-1", "info")
 
 
 @given(
@@ -73,11 +123,24 @@ def test_a_difficult_event_is_one_line_of_json_with_its_body_to_the_byte(kind):
 def test_any_event_becomes_a_line_with_columns_of_their_types(event):
     body = json.dumps(event).encode()
     made = row(body)
-    kinds = {column.name: column.kind for column in COLUMNS}
-    for name, value in made.items():
-        if name in kinds:
-            assert type(value) is (int if kinds[name] == "integer" else str)
+    assert "time" in made
     assert made["body"].encode() == body
+    for name, value in plainly(event).items():
+        assert made.get(name) == value, name
+
+
+def plainly(event: dict) -> dict:
+    """The columns whose values are of the columns' types, found one by one; None where there is no value."""
+    found = {}
+    for column in COLUMNS:
+        value = event
+        for key in column.path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if column.name in {"time", "id", "data"} or (value is not None and type(value) is not str):
+            continue
+        text = column.kind == "text" and value is not None
+        found[column.name] = re.sub("[\ud800-\udfff]", "\ufffd", value) if text else None
+    return found
 
 
 VALUES = st.recursive(
@@ -129,7 +192,8 @@ def test_our_own_times_are_kept_to_the_microsecond(time):
 def test_without_a_time_of_microseconds_they_are_a_column():
     made = row(b'{"timestamp":"2026-11-20T01:02:03.000456Z"}', whole_seconds=True)
     assert (made["time"], made["microsecond"]) == ("2026-11-20 01:02:03", 456)
-    assert "time" not in row(b'{"timestamp":"never"}', whole_seconds=True)
+    made = row(b'{"timestamp":"never"}', whole_seconds=True)
+    assert (made["time"], made["microsecond"]) == ("1970-01-01 00:00:00", 0)
 
 
 def test_every_column_of_the_archive_is_one_of_the_tables():

@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from auditmw.ship.batch import Batch
+from auditmw.formats.record import Event
+from auditmw.ship.batch import Batch, Entry
 from auditmw.ship.target import Accepted, RetryableError, ShipError, Target
-from auditmw.ship.targets.clickhouse.rows import encoded
+from auditmw.ship.targets.clickhouse.rows import encoded, names, row
 from auditmw.ship.targets.clickhouse.schema import Place, Ready, prepare
 from auditmw.ship.targets.clickhouse.server import Server
 
@@ -43,11 +44,14 @@ class ClickHouseTarget(Target):
         self.max_events, self.max_bytes = MAX_EVENTS, MAX_BYTES
         self._servers = list(servers)
         self._place = place
-        self._statement = f"INSERT INTO `{place.table}` FORMAT JSONEachRow"
         self._pause_seconds = pause_seconds
         self._clock, self._sleep = clock, sleep
         self._next_at = float("-inf")
         self._ready: Ready | None = None
+
+    def record(self, entry: Entry, event: Event) -> bytes:
+        """Return an event's row."""
+        return row(entry, event)
 
     def send(self, batch: Batch) -> Accepted:
         """Insert the batch."""
@@ -74,8 +78,10 @@ class ClickHouseTarget(Target):
     def _insert(self, batch: Batch) -> None:
         try:
             ready = self._ready = self._ready or self._prepared()
+            columns = ", ".join(f"`{name}`" for name in names(whole_seconds=ready.whole_seconds))
+            statement = f"INSERT INTO `{self._place.table}` ({columns}) FORMAT TabSeparated"
             data = encoded(batch, whole_seconds=ready.whole_seconds)
-            self._servers[0].insert(self._statement, data, self._settings(batch, ready))
+            self._servers[0].insert(statement, data, self._settings(batch, ready))
         except ShipError:
             self._ready = None  # it may be another server, or other tables, that the next batch meets
             raise
