@@ -17,8 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ship_batches
 from auditmw.journal import FileReader, Journal, journal_files
 from auditmw.ship.address import Address, AddressError
+from auditmw.ship.batch import Batch
 from auditmw.ship.shipper import Shipper
 from auditmw.ship.status import statuses
 from auditmw.ship.target import RejectedError, RetryableError, Target, UnusableError
@@ -27,7 +29,6 @@ from certificates import Certificates
 from cutting_proxy import CuttingProxy
 from postgres_server import Postgres, postgres
 from servers import HOST, free_ports, poll
-from ship_batches import batch_of
 from ship_conformance import DIFFICULT, Place, ShipConformance, body, ident, idents, kept, write_events
 
 pytestmark = [pytest.mark.needs("psycopg"), pytest.mark.needs("postgres")]
@@ -40,6 +41,13 @@ hostssl all encrypted 127.0.0.1/32 trust
 host all encrypted 127.0.0.1/32 reject
 host all secret 127.0.0.1/32 scram-sha-256
 """
+
+
+def batch_of(*bodies: bytes) -> Batch:
+    """A batch for this target."""
+    from auditmw.ship.targets.postgres.columns import row
+
+    return ship_batches.batch_of(*bodies, record=row)
 
 
 @pytest.fixture(scope="module")
@@ -369,6 +377,7 @@ def test_an_error_of_the_table_is_told_by_its_code_and_nothing_is_kept(place, co
     [
         pytest.param("ALTER TABLE {schema}.events DROP COLUMN user_id", id="a column that is gone"),
         pytest.param("ALTER TABLE {schema}.events ALTER COLUMN status TYPE boolean USING NULL", id="another type"),
+        pytest.param("ALTER TABLE {schema}.events ALTER COLUMN event TYPE varchar(3) USING NULL", id="a shorter type"),
         pytest.param("DROP TABLE {schema}.events CASCADE", id="no table"),
         pytest.param("DROP TABLE {schema}.cursors", id="no cursors"),
     ],

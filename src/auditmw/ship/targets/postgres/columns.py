@@ -9,13 +9,18 @@ and where jsonb would not take `body`, `repaired` has JSON that it takes.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from auditmw.formats.record import Event
+from auditmw.ship.batch import Entry
+from auditmw.ship.tabular import NULL, Column, Convert, Tabular
+
+_ID_CHARACTERS = 200  # longer ones do not fit into an index
 _INDEXED_BYTES = 2000  # an entry of a B-tree has at most 2704 (PostgreSQL manual §67.4.1)
 _MAX_BIGINT = 2**63 - 1
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -36,8 +41,6 @@ _STRING_OR_NUMBER = re.compile(
     r'"(?:[^"\\]|\\.)*"|(?P<long>-?[0-9.]{10000,}(?:[eE][+-]?[0-9]+)?|-?[0-9.]+[eE][+-]?[0-9]{4,})', re.DOTALL
 )
 
-Convert = Callable[[Any], Any]
-
 
 def _text(value: Any) -> str | None:
     if isinstance(value, str):
@@ -52,33 +55,37 @@ def _indexed(value: Any) -> str | None:
     return text.encode("utf-8", "replace")[:_INDEXED_BYTES].decode("utf-8", "ignore")
 
 
-def _integer(value: Any) -> int | None:
+def _integer(value: Any) -> str | None:
     whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if whole and -_MAX_BIGINT <= value <= _MAX_BIGINT else None
+    return str(value) if whole and -_MAX_BIGINT <= value <= _MAX_BIGINT else None
 
 
-def _time(value: Any) -> datetime | None:
+def _time(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     try:
         time = datetime.fromisoformat(value)
-        if time.tzinfo is UTC:
-            return time
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        if time.tzinfo is not UTC:
+            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        return time.isoformat()
     except (ValueError, OverflowError):
         return None
 
 
+def _address(value: Any) -> str | None:
+    return _known_address(value) if isinstance(value, str) else None
+
+
 @lru_cache(4096)
-def _address(value: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _known_address(value: str) -> str | None:
     try:
-        return ipaddress.ip_address(value.partition("%")[0]) if isinstance(value, str) else None
+        return str(ipaddress.ip_address(value.partition("%")[0]))
     except ValueError:
         return None
 
 
-class Column(NamedTuple):
-    """A column: its name, its SQL type, what it holds of the event, and how a value of JSON becomes one of it."""
+class Field(NamedTuple):
+    """A column: its name, its SQL type, what it holds of the event, and how a value of JSON becomes text of that."""
 
     name: str
     type: str
@@ -87,92 +94,89 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
-    Column("time", "timestamptz", ("timestamp",), _time),
-    Column("event", "text", ("event",)),
-    Column("level", "text", ("level",)),
-    Column("message", "text", ("message",)),
-    Column("category", "text", ("category",)),
-    Column("action", "text", ("action",)),
-    Column("result", "text", ("outcome", "result")),
-    Column("reason", "text", ("outcome", "reason")),
-    Column("trace_id", "text", ("trace", "trace_id"), _indexed),
-    Column("request_id", "text", ("request_id",), _indexed),
-    Column("correlation_id", "text", ("correlation_id",)),
-    Column("user_id", "text", ("actor", "id"), _indexed),
-    Column("user_type", "text", ("actor", "type")),
-    Column("user_name", "text", ("actor", "name")),
-    Column("user_email", "text", ("actor", "email")),
-    Column("session_id", "text", ("session", "id"), _indexed),
-    Column("client", "text", ("client", "address")),
-    Column("ip", "inet", ("client", "address"), _address),
-    Column("country", "text", ("client", "geo", "country_name")),
-    Column("method", "text", ("http", "request", "method")),
-    Column("route", "text", ("http", "route")),
-    Column("status", "bigint", ("http", "response", "status_code"), _integer),
-    Column("size_bytes", "bigint", ("http", "response", "body_size"), _integer),
-    Column("duration_ns", "bigint", ("duration_ns",), _integer),
-    Column("user_agent", "text", ("http", "request", "user_agent")),
-    Column("referrer", "text", ("http", "request", "referrer")),
-    Column("host", "text", ("url", "host")),
-    Column("path", "text", ("url", "path")),
-    Column("query", "text", ("url", "query")),
-    Column("target_type", "text", ("target", "type")),
-    Column("target_id", "text", ("target", "id")),
-    Column("target_name", "text", ("target", "name")),
-    Column("error", "text", ("error", "type")),
-    Column("error_message", "text", ("error", "message")),
-    Column("service", "text", ("service", "name")),
-    Column("environment", "text", ("service", "environment")),
-    Column("source", "text", ("source", "kind")),
+    Field("time", "timestamptz", ("timestamp",), _time),
+    Field("event", "text", ("event",)),
+    Field("level", "text", ("level",)),
+    Field("message", "text", ("message",)),
+    Field("category", "text", ("category",)),
+    Field("action", "text", ("action",)),
+    Field("result", "text", ("outcome", "result")),
+    Field("reason", "text", ("outcome", "reason")),
+    Field("trace_id", "text", ("trace", "trace_id"), _indexed),
+    Field("request_id", "text", ("request_id",), _indexed),
+    Field("correlation_id", "text", ("correlation_id",)),
+    Field("user_id", "text", ("actor", "id"), _indexed),
+    Field("user_type", "text", ("actor", "type")),
+    Field("user_name", "text", ("actor", "name")),
+    Field("user_email", "text", ("actor", "email")),
+    Field("session_id", "text", ("session", "id"), _indexed),
+    Field("client", "text", ("client", "address")),
+    Field("ip", "inet", ("client", "address"), _address),
+    Field("country", "text", ("client", "geo", "country_name")),
+    Field("method", "text", ("http", "request", "method")),
+    Field("route", "text", ("http", "route")),
+    Field("status", "bigint", ("http", "response", "status_code"), _integer),
+    Field("size_bytes", "bigint", ("http", "response", "body_size"), _integer),
+    Field("duration_ns", "bigint", ("duration_ns",), _integer),
+    Field("user_agent", "text", ("http", "request", "user_agent")),
+    Field("referrer", "text", ("http", "request", "referrer")),
+    Field("host", "text", ("url", "host")),
+    Field("path", "text", ("url", "path")),
+    Field("query", "text", ("url", "query")),
+    Field("target_type", "text", ("target", "type")),
+    Field("target_id", "text", ("target", "id")),
+    Field("target_name", "text", ("target", "name")),
+    Field("error", "text", ("error", "type")),
+    Field("error_message", "text", ("error", "message")),
+    Field("service", "text", ("service", "name")),
+    Field("environment", "text", ("service", "environment")),
+    Field("source", "text", ("source", "kind")),
 )
 """The columns that are taken out of an event, in the order of the table."""
 
 
-class _Node:
-    """What is wanted of an object: texts by name and place, other values with how to convert them, objects in it."""
-
-    __slots__ = ("inner", "others", "texts")
-
-    def __init__(self, wanted: list[tuple[tuple[str, ...], int, Convert]]) -> None:
-        here = [(path[0], place, convert) for path, place, convert in wanted if len(path) == 1]
-        self.texts = [(name, place) for name, place, convert in here if convert is _text]
-        self.others = [each for each in here if each[2] is not _text]
-        inner: dict[str, list[tuple[tuple[str, ...], int, Convert]]] = {}
-        for path, place, convert in wanted:
-            if len(path) > 1:
-                inner.setdefault(path[0], []).append((path[1:], place, convert))
-        self.inner = [(name, _Node(further)) for name, further in inner.items()]
-
-
-_ROOT = _Node([(column.path, place, column.convert) for place, column in enumerate(COLUMNS)])
-
-
-def values(event: Mapping[str, Any], *, clean: bool) -> list[Any]:
-    """Return the values of COLUMNS. `clean`: the event may have characters that PostgreSQL does not take."""
-    row: list[Any] = [None] * len(COLUMNS)
-    _fill(row, event, _ROOT)
-    return [storable(value) if isinstance(value, str) else value for value in row] if clean else row
-
-
-def _fill(row: list[Any], event: Mapping[str, Any], node: _Node) -> None:
-    get = event.get
-    for name, place in node.texts:
-        value = get(name)
-        if value is not None:
-            row[place] = value if type(value) is str else _text(value)
-    for name, place, convert in node.others:
-        value = get(name)
-        if value is not None:
-            row[place] = convert(value)
-    for name, inner in node.inner:
-        value = get(name)
-        if type(value) is dict:
-            _fill(row, value, inner)
+HEAD = {"id": "text", "writer": "text", "seq": "bigint", "repaired": "text"}
+"""The columns that go before those of the event's fields in a row, and their types; `body` comes last."""
 
 
 def storable(text: str) -> str:
     """Return a text as PostgreSQL takes it."""
     return _UNSTORABLE.sub(_REPLACEMENT, text)
+
+
+_TABULAR = Tabular(
+    [Column(each.name, each.path, None if each.convert is _text else each.convert) for each in COLUMNS],
+    text=_text,
+    storable=storable,
+)
+_TYPES = {**HEAD, **{column.name: column.type for column in COLUMNS}, "body": "text"}
+
+ROW = {name: _TYPES[name] for name in (*HEAD, *_TABULAR.names, "body")}
+"""The columns of a row, in order, and their types."""
+
+
+def row(entry: Entry, event: Event) -> bytes:
+    """Return an event as COPY reads it from text; nothing for one that is not UTF-8."""
+    body = entry.body
+    if not is_utf8(body):
+        return b""
+    ident, other = entry.id, NULL
+    if len(ident) > _ID_CHARACTERS:
+        ident = storable(ident)
+        ident = f"{ident[: _ID_CHARACTERS // 2]}~{hashlib.sha256(ident.encode()).hexdigest()}"
+    if has_unstorable_escapes(body) or may_have_long_numbers(body):
+        text = body.decode()
+        mended = repaired(text)
+        other = NULL if mended == text else mended
+    return _TABULAR.row((ident, entry.writer, str(entry.seq), other), event, body, is_plain="\\" not in entry.writer)
+
+
+def is_utf8(body: bytes) -> bool:
+    """Whether bytes are text in UTF-8."""
+    try:
+        return body.isascii() or body.decode() is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def has_unstorable_escapes(body: bytes) -> bool:

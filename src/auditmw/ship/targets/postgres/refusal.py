@@ -12,7 +12,6 @@ from auditmw.ship.target import RejectedError, RetryableError, ShipError, Unusab
 
 _ABOUT_US = ("0A", "26", "28", "2F", "34", "38", "39", "3B", "3D", "3F", "42", "44", "F0", "HV")
 _ABOUT_THE_EVENT = ("21", "22", "23", "54", "P0")
-_ANOTHER_TYPE = "22P03"  # COPY in binary is of the types that the columns were made with
 _UNUSABLE_WORDS = (
     "password authentication failed",
     "authentication failed",
@@ -34,8 +33,6 @@ def ship_error(error: psycopg.Error) -> ShipError:
     """Return what to raise for an error of psycopg."""
     state = error.sqlstate or ""
     reason = _sentence(error)
-    if state == _ANOTHER_TYPE:
-        return UnusableError(f"{reason}: somebody has changed a column's type")
     if state.startswith(_ABOUT_THE_EVENT):
         return RejectedError(reason)
     if state.startswith(_ABOUT_US) or (not state and _means_us(error)):

@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
 from auditmw.ship.target import UnusableError
-from auditmw.ship.targets.postgres.columns import COLUMNS
+from auditmw.ship.targets.postgres.columns import COLUMNS, ROW
 
 _LOCK = 0x6175646974  # "audit": whoever changes tables holds it
 OLDEST_SERVER = 13
@@ -78,6 +78,23 @@ def prepare(connection: Connection[TupleRow], schema: str) -> None:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         for version in range(_version(connection, schema), len(MIGRATIONS)):
             _take_step(connection, schema, version + 1)
+
+
+def check_types(connection: Connection[TupleRow], schema: str) -> None:
+    """Raise UnusableError when a column has not the type that it was made with; psycopg.Error."""
+    row = connection.execute(_CHANGED, (list(ROW), list(ROW.values()), schema)).fetchone()
+    if row is not None:
+        name, found, wanted = row
+        raise UnusableError(f"somebody has changed a column's type: expected {wanted} for {name}, not {found}")
+
+
+_CHANGED = """
+    SELECT wanted.name, format_type(atttypid, atttypmod), wanted.type
+    FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace JOIN pg_attribute ON attrelid = c.oid
+    JOIN unnest(%s::text[], %s::text[]) AS wanted (name, type) ON wanted.name = attname
+    WHERE nspname = %s AND relname = 'events' AND atttypid <> wanted.type::regtype
+    ORDER BY attnum LIMIT 1
+"""
 
 
 def lock_tables(connection: Connection[TupleRow]) -> None:

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from auditmw.ship.targets.postgres.columns import COLUMNS
-
-_COPIED = {
-    "id": "text",
-    "writer": "text",
-    "seq": "bigint",
-    **{column.name: column.type for column in COLUMNS},
-    "body": "text",
-    "repaired": "text",
-}
-
-COPIED_TYPES = list(_COPIED.values())
-"""The types of a copied row, in order: id, writer, seq, COLUMNS, body, repaired."""
+from auditmw.ship.targets.postgres.columns import ROW
 
 STAGE = (
     "CREATE TEMPORARY TABLE IF NOT EXISTS auditmw_staged ("
-    + ", ".join(f'"{name}" {type_}' for name, type_ in _COPIED.items())
+    + ", ".join(f'"{name}" {type_}' for name, type_ in ROW.items())
     + ") ON COMMIT DELETE ROWS"
 )
 
-COPY_STAGED = sql.SQL("COPY auditmw_staged FROM STDIN (FORMAT BINARY)")
+COPY_STAGED = sql.SQL("COPY auditmw_staged FROM STDIN")
 
-_NAMES = ", ".join(f'"{name}"' for name in _COPIED)
-_WITHOUT_ID = ", ".join(f's."{name}"' for name in _COPIED if name != "id")
+_NAMES = ", ".join(f'"{name}"' for name in ROW)
+_WITHOUT_ID = ", ".join(f's."{name}"' for name in ROW if name != "id")
 
 
 class Statements:
@@ -54,7 +42,7 @@ _KEEP_CURSOR = """
     WHERE kept.epoch <= excluded.epoch
 """
 
-_COPY = f"COPY {{events}} ({_NAMES}) FROM STDIN (FORMAT BINARY)"
+_COPY = f"COPY {{events}} ({_NAMES}) FROM STDIN"
 
 _INSERT = f"""
     INSERT INTO {{events}} ({_NAMES}) SELECT {_NAMES} FROM auditmw_staged

@@ -10,34 +10,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
 
 import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
+from auditmw.formats.record import Event
 from auditmw.ship.batch import Batch, Entry
 from auditmw.ship.target import Accepted, Claim, CursorKeeper, FencedError, KeptCursor, RetryableError
-from auditmw.ship.targets.postgres.columns import (
-    has_unstorable_escapes,
-    may_have_long_numbers,
-    repaired,
-    storable,
-    values,
-)
+from auditmw.ship.targets.postgres.columns import row
 from auditmw.ship.targets.postgres.connection import Settings, bounded, connect
 from auditmw.ship.targets.postgres.partitions import Partitions
 from auditmw.ship.targets.postgres.refusal import ship_error
-from auditmw.ship.targets.postgres.schema import prepare
-from auditmw.ship.targets.postgres.statements import COPIED_TYPES, COPY_STAGED, STAGE, Statements
+from auditmw.ship.targets.postgres.schema import check_types, prepare
+from auditmw.ship.targets.postgres.statements import COPY_STAGED, STAGE, Statements
 
 MAX_BYTES = 4 * 1024 * 1024
-_ID_CHARACTERS = 200  # longer ones do not fit into an index
+_NOT_UTF8 = "its JSON is not UTF-8"
 _log = logging.getLogger("auditmw.ship")
 
 
@@ -55,6 +48,10 @@ class PostgresTarget(CursorKeeper):
         self._statements = Statements(found.schema)
         self._connection: Connection[TupleRow] | None = None
         self._is_news = True  # whether the last batch had nothing that was there already
+
+    def record(self, entry: Entry, event: Event) -> bytes:
+        """Return an event's row."""
+        return row(entry, event)
 
     def send(self, batch: Batch) -> Accepted:
         """Insert the batch."""
@@ -111,17 +108,10 @@ class PostgresTarget(CursorKeeper):
         self, connection: Connection[TupleRow], statement: sql.SQL | sql.Composed, batch: Batch
     ) -> dict[int, str]:
         """Copy the events to the server; return those that cannot be there, by position, and why."""
-        refused: dict[int, str] = {}
-        if not len(batch):
-            return refused
-        with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.set_types(COPIED_TYPES)
-            for position, entry in enumerate(batch):
-                try:
-                    copy.write_row(copied(entry))
-                except UnicodeDecodeError as error:
-                    refused[position] = f"its JSON is not UTF-8: {error}"
-        return refused
+        if len(batch):
+            with connection.cursor() as cursor, cursor.copy(statement) as copy:
+                copy.write(b"".join(entry.record for entry in batch))
+        return {position: _NOT_UTF8 for position, entry in enumerate(batch) if not entry.record}
 
     @contextmanager
     def _keeping(self, connection: Connection[TupleRow], cursor: KeptCursor | None) -> Iterator[None]:
@@ -144,12 +134,19 @@ class PostgresTarget(CursorKeeper):
             with bounded(connection, self._settings.timeout_seconds):
                 yield connection
         except psycopg.Error as error:
+            self._check_types(error)
             raise ship_error(error) from error
         except OSError as error:
             raise RetryableError(str(error)) from error
         finally:
             if self._connection is not None and (self._connection.closed or self._connection.broken):
                 self.close()
+
+    def _check_types(self, error: psycopg.Error) -> None:
+        """Raise UnusableError when it is not the value that is wrong, but the column."""
+        if self._connection is not None and isinstance(error, psycopg.DataError):
+            with suppress(psycopg.Error), bounded(self._connection, self._settings.timeout_seconds):
+                check_types(self._connection, self._settings.schema)
 
     def _connected(self) -> Connection[TupleRow]:
         if self._connection is not None:
@@ -165,16 +162,3 @@ class PostgresTarget(CursorKeeper):
             raise
         self._connection = connection
         return connection
-
-
-def copied(entry: Entry) -> list[Any]:
-    """Return an event's row: id, writer, seq, COLUMNS, body, repaired. Raises UnicodeDecodeError."""
-    body = entry.body.decode()
-    clean = has_unstorable_escapes(entry.body)
-    ident = storable(entry.id) if clean else entry.id
-    if len(ident) > _ID_CHARACTERS:
-        ident = f"{ident[: _ID_CHARACTERS // 2]}~{hashlib.sha256(ident.encode()).hexdigest()}"
-    other = repaired(body) if clean or may_have_long_numbers(entry.body) else None
-    if other == body:
-        other = None
-    return [ident, storable(entry.writer), entry.seq, *values(entry.event, clean=clean), body, other]
