@@ -1,6 +1,7 @@
 """The same small application as WSGI and as ASGI, wrapped: ``server_apps:wsgi`` and ``server_apps:asgi``.
 
-``AUDIT_DIRECTORY`` says where the events go. No framework, no event loop: it runs on asyncio and on trio.
+``AUDIT_DIRECTORY`` says where the events go, ``AUDIT_SHIP`` which URLs they are shipped to. No framework, no event
+loop: it runs on asyncio and on trio.
 """
 
 from __future__ import annotations
@@ -159,6 +160,11 @@ async def who_am_i_asgi(path: str, send: Any) -> None:
     await send({"type": "http.response.body", "body": name.encode()})
 
 
-audit = auditmw.Audit(os.environ["AUDIT_DIRECTORY"], service="shop", exempt=(r"^/ready$",))
+audit = auditmw.Audit(
+    os.environ["AUDIT_DIRECTORY"],
+    service="shop",
+    exempt=(r"^/ready$",),
+    ship=os.environ.get("AUDIT_SHIP", "").split(),
+)
 wsgi = auditmw.WSGIAudit(wsgi_app, audit)
 asgi = auditmw.ASGIAudit(asgi_app, audit)

@@ -239,14 +239,14 @@ SERVERS = {
 
 
 class AppServer(Process):
-    """One of ``SERVERS`` with an app of a module that can be imported from ``tests`` (or ``path``).
+    """One of ``SERVERS``, or another ``Kind``, with an app of a module that ``tests`` (or ``path``) has.
 
     ``app``: "module:attribute". ``ready``: a path that the app answers with 200, asked until it does.
     """
 
     def __init__(
         self,
-        name: str,
+        name: str | Kind,
         root: Path,
         app: str,
         *,
@@ -255,7 +255,7 @@ class AppServer(Process):
         ready: str = "/ready",
     ) -> None:
         super().__init__(root)
-        self.kind = SERVERS[name]
+        self.kind = SERVERS[name] if isinstance(name, str) else name
         self.app = app
         self.env = {"PYTHONPATH": f"{path}:{SRC}", "PYTHONWARNINGS": "default", **(env or {})}
         self.ready = ready

@@ -1,17 +1,21 @@
 """Shipping by the application's own processes: a thread per target in each, of which one per directory leads.
 
 1. Threads start at the first event of a process, so never in one that only forks others, and anew in a forked child.
-2. They are daemons, and nobody waits for them: what a process that ends has not shipped, the next leader ships. With no
+2. They are threads of the operating system also where gevent has put greenlets in the place of threads: reading and
+   syncing files gives way to no other greenlet, so that one of them would hold up every request.
+3. They are daemons, and nobody waits for them: what a process that ends has not shipped, the next leader ships. With no
    process left it waits in the journal.
-3. Nothing of it raises into the application; what fails is counted, and tried again.
+4. Nothing of it raises into the application; what fails is counted, and tried again.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from typing import Any, TypeVar
 
 from auditmw.ship.address import Address
@@ -56,7 +60,7 @@ class Shipping:
         self._started = False
         self._closed = threading.Event()
         self._shippers: list[Shipper] = []
-        self._threads: list[threading.Thread] = []
+        self._ends: list[Callable[[float], object]] = []  # each waits so many seconds for a thread
 
     def after(self, emit: Callable[[_E], bool]) -> Callable[[_E], bool]:
         """Return `emit` with the start of the threads behind it."""
@@ -80,12 +84,8 @@ class Shipping:
             for url in self._urls:
                 address = Address(url)
                 shipper = Shipper(self._directory, target_for(url), name=address.name, shown=address.shown)
-                thread = threading.Thread(
-                    target=self._work, args=(shipper, self._closed), name=f"auditmw ship {address.shown}", daemon=True
-                )
                 self._shippers.append(shipper)
-                self._threads.append(thread)
-                thread.start()
+                self._ends.append(_start(partial(self._work, shipper, self._closed), f"auditmw ship {address.shown}"))
         except Exception as error:  # no more threads, or the interpreter ends
             self._count("ship_failed", error)
         finally:
@@ -111,6 +111,25 @@ class Shipping:
         self._closed.set()
         for shipper in self._shippers:
             shipper.stop()
-        for thread in self._threads:
-            thread.join(_PATIENCE_SECONDS)
+        for ended in self._ends:
+            ended(_PATIENCE_SECONDS)
         self._begin()
+
+
+def _start(work: Callable[[], None], name: str) -> Callable[[float], object]:
+    """Start a thread of the operating system, a daemon, and return what waits for its end."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not monkey.is_module_patched("threading"):
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread.start()
+        return thread.join
+    ended = threading.Event()
+
+    def work_and_tell() -> None:
+        try:
+            work()
+        finally:
+            ended.set()
+
+    monkey.get_original("_thread", "start_new_thread")(work_and_tell, ())
+    return ended.wait
