@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ import pytest
 from auditmw.ship.address import Address, AddressError
 from auditmw.ship.shipper import Shipper
 from auditmw.ship.target import Target
-from auditmw.ship.targets import target_for
+from auditmw.ship.targets import KINDS, target_for
 from ship_conformance import Place, ShipConformance, body, write_events
 from ship_places import KeepingPlace, MemoryPlace
 
@@ -91,6 +94,41 @@ def test_the_shown_url_and_the_name_have_no_secrets():
     assert address.name.startswith("postgresql-db.example-5432-audit-")
     assert address.name == Address(address.url.replace("hunter2", "other").replace("t0p", "new")).name
     assert address.name != Address(address.url.replace("require", "disable")).name
+
+
+def test_an_alias_of_a_scheme_is_the_same_target():
+    pytest.importorskip("psycopg")
+    one, other = Address("postgres://shop:a@db/audit?schema=x"), Address("postgresql://shop:b@db/audit?schema=x")
+    assert (one.name, one.shown, one.scheme) == (other.name, other.shown, other.scheme)
+    assert type(target_for("postgres://shop@db/audit")) is type(target_for("postgresql://shop@db/audit"))
+
+
+WITHOUT_EXTRAS = """
+import sys
+for name in {packages}:
+    sys.modules[name] = None
+from auditmw.ship.targets import KINDS, MissingExtraError, target_for
+for scheme, kind in KINDS.items():
+    try:
+        target_for(f"{{scheme}}://host/place")
+    except MissingExtraError as error:
+        print(scheme, error)
+    except ValueError:  # a host where there is none; it was loaded
+        pass
+"""
+PACKAGES = ("psycopg", "redis", "nats", "confluent_kafka", "opentelemetry", "google", "grpc")
+
+
+def test_every_target_that_misses_its_package_names_the_extra_that_brings_it():
+    script = WITHOUT_EXTRAS.format(packages=PACKAGES)
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    told = dict(line.split(" ", 1) for line in said.splitlines())
+    assert set(told) == {scheme for scheme, kind in KINDS.items() if kind.extra}
+    known = metadata("auditmw").get_all("Provides-Extra")
+    for scheme, sentence in told.items():
+        extra = KINDS[scheme].extra
+        assert sentence.endswith(f", which is not installed: pip install 'auditmw[{extra}]'"), sentence
+        assert extra in known
 
 
 def test_a_plus_in_an_option_is_a_plus():

@@ -180,8 +180,29 @@ def test_what_is_no_format_is_refused_at_construction(chosen, error, message):
 
 @pytest.mark.needs("opentelemetry.proto")
 def test_a_binary_format_is_refused_at_construction():
-    with pytest.raises(ValueError, match=f"expected a format of text for a stream of lines, not '{BINARY}'"):
-        auditmw.Audit(io.BytesIO(), service="shop", format=BINARY)
+    for chosen in (BINARY, record_format(BINARY)):
+        with pytest.raises(ValueError, match=f"expected a format of text for a stream of lines, not '{BINARY}'"):
+            auditmw.Audit(io.BytesIO(), service="shop", format=chosen)
+
+
+def test_nobody_is_told_to_install_a_package_for_a_format_that_no_stream_takes():
+    refused = f"""
+import io, sys
+sys.modules["google.protobuf"] = None
+import auditmw
+try:
+    auditmw.Audit(io.BytesIO(), service="shop", format="{BINARY}")
+except ValueError as error:
+    print(error)
+try:
+    auditmw.formats.record_format("{BINARY}")
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", refused], capture_output=True, text=True, check=True).stdout
+    stream, elsewhere = said.splitlines()
+    assert stream.startswith("expected a format of text for a stream of lines")
+    assert elsewhere == f"the format {BINARY} needs opentelemetry-proto: pip install 'auditmw[otlp]'"
 
 
 @pytest.mark.parametrize(

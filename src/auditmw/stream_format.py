@@ -37,8 +37,10 @@ def line_formatter(format: str | RecordFormat, count: Callable[[str, Exception],
 
 def _chosen(format: str | RecordFormat) -> RecordFormat:
     from auditmw.formats.record import PROTOBUF  # not above: a journal in a directory needs no formats
-    from auditmw.formats.records import record_format
+    from auditmw.formats.records import BINARY_FORMATS, record_format
 
+    if isinstance(format, str) and format in BINARY_FORMATS:  # before it asks for packages that would not help
+        raise _binary(format)
     chosen = record_format(format) if isinstance(format, str) else format
     described = (getattr(chosen, "name", None), getattr(chosen, "media_type", None))
     if not callable(getattr(chosen, "render", None)) or not all(isinstance(text, str) for text in described):
@@ -47,11 +49,15 @@ def _chosen(format: str | RecordFormat) -> RecordFormat:
             "auditmw.formats.structlog_format makes one of a list of processors"
         )
     if chosen.media_type == PROTOBUF:
-        raise ValueError(
-            f"expected a format of text for a stream of lines, not {chosen.name!r}, whose records may hold line feeds; "
-            "`auditmw query` and `tail` write it into files and pipes"
-        )
+        raise _binary(chosen.name)
     return chosen
+
+
+def _binary(name: str) -> ValueError:
+    return ValueError(
+        f"expected a format of text for a stream of lines, not {name!r}, whose records may hold line feeds; "
+        "`auditmw query` and `tail` write it into files and pipes"
+    )
 
 
 def _one_line(record: bytes, name: str) -> bytes:

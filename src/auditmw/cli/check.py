@@ -19,6 +19,7 @@ from auditmw.cli.checks.finding import Finding, fail
 from auditmw.cli.checks.journal import check_journal, read_journal
 from auditmw.cli.checks.machine import check_machine
 from auditmw.cli.checks.proxies import check_proxies
+from auditmw.cli.checks.shipping import check_quota, check_shipping
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, output_options
 from auditmw.cli.printable import printable
 
@@ -40,8 +41,9 @@ STYLES = {"ok": ("âœ“ ok  ", "green"), "warn": ("! warn", "yellow"), "fail": ("â
 def check(directory: Path, app: str | None, **output: Any) -> None:
     """Say what is wrong or missing around the audit directory DIRECTORY, and what to do about it.
 
-    Looks at permissions, disk and file system, reads the whole journal and the archive, and looks at the clock, the
-    versions, and at what the newest requests say about the proxies in front. Nothing is changed. The exit code is 1
+    Looks at permissions, disk and file system, reads the whole journal and the archive, and looks at how each target of
+    shipping is doing, at the clock, the versions, and at what the newest requests say about the proxies in front; with
+    --app also at its configuration and quota. Nothing is changed. The exit code is 1
     when something fails. Run it as the user that the app runs as.
     """
     shown = Output(**output)
@@ -69,9 +71,12 @@ def _findings(directory: Path, app: str | None) -> Iterator[Finding]:
             yield from check_journal(reading, archived_events(directory), datetime.now(UTC))
             yield from check_proxies(reading.requests())
         yield from check_archive(directory)
+        yield from check_shipping(directory, datetime.now(UTC))
     if app is not None:
         try:
-            yield from check_application(load_audit(app), directory)
+            audit = load_audit(app)
+            yield from check_application(audit, directory)
+            yield from check_quota(audit, directory)
         except AppNotLoadedError as error:
             yield fail("app", str(error), "run it in the app's folder, with the app's Python and environment")
     yield from check_machine()

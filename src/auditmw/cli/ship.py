@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from auditmw.cli.checks.shipping import check_target
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
 from auditmw.cli.service import shown_log, stopped_by_signals
 from auditmw.cli.tables import Table
@@ -19,7 +21,7 @@ from auditmw.journal.cursor import CursorError
 from auditmw.reading import what_is_wrong_with
 from auditmw.ship.address import Address, AddressError
 from auditmw.ship.shipper import MOST_DEAD_IN_A_ROW, Shipper
-from auditmw.ship.status import IDLE_STATES, Status, prometheus, statuses
+from auditmw.ship.status import Status, prometheus, statuses
 from auditmw.ship.target import ShipError
 from auditmw.ship.targets import KINDS, target_for
 
@@ -206,29 +208,11 @@ def _show(shown: Output, found: Sequence[Status]) -> None:
         for status in found
     ]
     shown.answer(found, Table("Shipping", _COLUMNS, rows))
-    wrong = [problem for status in found for problem in _problems(status)]
-    for problem in wrong:
-        shown.problem(problem)
+    now = datetime.now(UTC)
+    wrong = [finding for status in found for finding in check_target(status, now)]
+    for finding in wrong:
+        shown.problem(f"{finding.seen}; {finding.advice}.")
     if not found:
         shown.note("Nothing is shipped from here; --to URL begins.")
     shown.close()
     click.get_current_context().exit(EXIT_FOUND if wrong else EXIT_OK)
-
-
-def _problems(status: Status) -> Iterator[str]:
-    if status.state in IDLE_STATES and status.lag.events:
-        yield f"{status.name}: {status.lag.events:,} events wait, and no shipper runs ({status.state})."
-    if status.state in ("retrying", "unusable") and status.last_error:
-        yield f"{status.name}: {status.state}, {status.last_error_at}: {status.last_error}"
-    for kind, what in (
-        ("rejected", "events were dropped by the target, which does not say which ones"),
-        ("missing", "numbers of the journal are nowhere"),
-        ("damaged", "damaged places are in quarantine"),
-        ("left_out", "events have no record in the format, and were left out"),
-    ):
-        if status.counts.get(kind):
-            yield f"{status.name}: {status.counts[kind]:,} {what}."
-    if status.dead_letters:
-        yield f"{status.name}: {status.dead_letters:,} dead letters; --replay sends them again."
-    for file in status.unreadable:
-        yield f"{status.name}: cannot read {file}; what its writer wrote waits."

@@ -102,6 +102,9 @@ _FORMATS: dict[str, tuple[Callable[[], RecordFormat], str]] = {
     "console": (_console, "a line for people"),
 }
 
+BINARY_FORMATS = frozenset({"otlp:protobuf"})
+"""Those whose records are no text: for files and pipes, each with its length before it."""
+
 RECORD_FORMATS = {name: description for name, (_, description) in _FORMATS.items()}
 """The names that `record_format` takes, each with one line that says what it is."""
 

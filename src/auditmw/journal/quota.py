@@ -42,7 +42,7 @@ class Quota:
             raise ValueError(f"expected a quota of 1 byte or more, not {max_bytes!r}")
         self.max_bytes = max_bytes
         self.on_dropped: Callable[[Dropped], object] = lambda dropped: None
-        self._drop_oldest = drop_oldest
+        self.drop_oldest = drop_oldest
 
     def check(self, directory: str) -> JournalError | None:
         """Return None when there is room, also when it was just made, and otherwise the error that says there is none.
@@ -52,7 +52,7 @@ class Quota:
         try:
             sizes = {file: size for file in journal_files(directory) if (size := _size(file))}
             used = sum(sizes.values())
-            if used >= self.max_bytes and self._drop_oldest:
+            if used >= self.max_bytes and self.drop_oldest:
                 used -= self._make_room(directory, sizes, used)
         except OSError:
             return None

@@ -12,6 +12,7 @@ _T = TypeVar("_T")
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._]+")
 _SECRET = re.compile(r"pass|secret|token|key$|credential|auth", re.IGNORECASE)
+_ALIASES = {"postgres": "postgresql"}  # libpq takes both (PostgreSQL manual, "Connection URIs")
 _WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
@@ -22,17 +23,19 @@ class AddressError(ValueError):
 class Address:
     """A target's URL in its parts.
 
-    `scheme`, `user`, `password`, `hosts` (pairs of a name and a port, or None), `path` (without its first slash).
-    Options are taken by name with `text`, `whole`, `seconds`, `flag`, `choice`; `done` refuses those that nobody took.
+    `scheme` (an alias is taken for what it stands for, so both name one target), `user`, `password`, `hosts` (pairs
+    of a name and a port, or None), `path` (without its first slash). Options are taken by name with `text`, `whole`,
+    `seconds`, `flag`, `choice`; `done` refuses those that nobody took.
     `shown`: the URL without secrets. `name`: what the target's folder is called.
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
         parts = urlsplit(url)
         if not parts.scheme or not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", url):
             raise AddressError(f"expected a URL such as postgresql://host/database, not {_without_secrets(url)!r}")
-        self.scheme = parts.scheme.lower()
+        written = parts.scheme.lower()
+        self.scheme = _ALIASES.get(written, written)
+        self.url = url if self.scheme == written else self.scheme + url[len(written) :]
         credentials, _, places = parts.netloc.rpartition("@")
         user, _, password = credentials.partition(":")
         self.user, self.password = unquote(user) or None, unquote(password) or None
