@@ -306,7 +306,7 @@ class Shipper:
     def _let_go(self) -> None:
         try:
             if self._ahead is not None:
-                self._ahead.wait()
+                self._ahead.close()
             self._portion, self._source, self._ahead = None, None, None
             self._target.close()
             if self._lease.is_held():

@@ -9,7 +9,8 @@ r"""Events as rows of tab-separated text, which COPY of PostgreSQL and TabSepara
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import repeat
+from itertools import groupby, repeat
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from auditmw.formats.record import Event
@@ -21,8 +22,9 @@ Convert = Callable[[Any], str | None]
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 _WHITE_SPACE = {b"\t": rb"\t", b"\n": rb"\n", b"\r": rb"\r"}  # all that JSON text has of control characters
+_get = dict.get
 _NULLS = repeat(NULL)
-_NOTHING: dict[str, Any] = {}
+_NOTHING: repeat[Event] = repeat({})
 
 
 class Column(NamedTuple):
@@ -41,28 +43,15 @@ class Tabular:
     """
 
     def __init__(self, columns: Iterable[Column], *, text: Convert, storable: Callable[[str], str]) -> None:
+        every = list(columns)
+        texts = [column for column in every if column.convert is None]
+        others = [(column, column.convert) for column in every if column.convert is not None]
+        self.names = (*(column.name for column in texts), *(column.name for column, _ in others))
         self._text, self._storable = text, storable
-        self._objects: list[tuple[str, ...]] = [()]
-        texts: dict[int, list[Column]] = {}
-        others: list[tuple[int, Column]] = []
-        for column in columns:
-            number = self._number(column.path[:-1])
-            if column.convert is None:
-                texts.setdefault(number, []).append(column)
-            else:
-                others.append((number, column))
-        self._inner = [(self._objects.index(path[:-1]), path[-1]) for path in self._objects[1:]]
-        self._texts = [(number, tuple(column.path[-1] for column in found)) for number, found in texts.items()]
-        self._others = [(number, column.path[-1], column.convert) for number, column in others if column.convert]
-        ordered = [column for found in texts.values() for column in found] + [column for _, column in others]
-        self.names = tuple(column.name for column in ordered)
-
-    def _number(self, path: tuple[str, ...]) -> int:
-        """Return the number of an object of the event, which those that it is in go before."""
-        if path not in self._objects:
-            self._number(path[:-1])
-            self._objects.append(path)
-        return self._objects.index(path)
+        objects = _objects(column.path for column in every)
+        self._levels = [_Places(level, objects) for level in _levels(objects)]
+        self._texts = _Places([column.path for column in texts], objects)
+        self._others = [(objects.index(column.path[:-1]), column.path[-1], convert) for column, convert in others]
 
     def row(self, head: Sequence[str], event: Event, body: bytes, *, is_plain: bool) -> bytes:
         """Return a row: the cells of `head`, those of the columns, and `body`, the event's JSON.
@@ -70,37 +59,61 @@ class Tabular:
         `is_plain`: no cell of the head has a character to be escaped that does not come from an escape in the JSON.
         NULL in the head is the constant.
         """
-        objects = [event]
-        for number, name in self._inner:
-            found = objects[number].get(name)
-            objects.append(found if type(found) is dict else _NOTHING)
         if is_plain and b"\\" not in body and b"\t" not in body and b"\r" not in body:
             try:
-                return b"%b\t%b\n" % ("\t".join(self._cells(head, objects)).encode(), body)
+                return b"%b\t%b\n" % ("\t".join(self._cells(head, event)).encode(), body)
             except (TypeError, UnicodeEncodeError):  # not all are texts, or texts that can be stored
                 pass
-        texts = [NULL if cell is None else self._escaped(cell) for cell in self._careful_cells(head, objects)]
+        cells = self._careful_cells(head, event)
+        texts = [NULL if cell is None else self._storable(cell).translate(_ESCAPES) for cell in cells]
         return b"%b\t%b\n" % ("\t".join(texts).encode(), _escaped_json(body))
 
-    def _cells(self, head: Sequence[str], objects: Sequence[Event]) -> list[str]:
-        cells = list(head)
-        for number, names in self._texts:
-            cells += map(objects[number].get, names, _NULLS)
+    def _cells(self, head: Sequence[str], event: Event) -> list[str]:
+        """Return the cells as they are. Raises TypeError where an object is none."""
+        objects = [event]
+        for level in self._levels:
+            objects += map(_get, level.holders(objects), level.names, _NOTHING)
+        cells = [*head, *map(_get, self._texts.holders(objects), self._texts.names, _NULLS)]
         for number, name, convert in self._others:
             value = objects[number].get(name)
             cells.append(NULL if value is None or (cell := convert(value)) is None else cell)
         return cells
 
-    def _careful_cells(self, head: Sequence[str], objects: Sequence[Event]) -> Iterator[str | None]:
+    def _careful_cells(self, head: Sequence[str], event: Event) -> Iterator[str | None]:
         """Yield cells that are texts, whatever the values are; None for NULL."""
         yield from (None if cell is NULL else cell for cell in head)
-        wanted = [(number, name, self._text) for number, names in self._texts for name in names]
-        for number, name, convert in [*wanted, *self._others]:
+        objects = [event]
+        for level in self._levels:
+            found = [holder.get(name) for holder, name in zip(level.holders(objects), level.names, strict=True)]
+            objects += [each if type(each) is dict else {} for each in found]
+        for holder, name in zip(self._texts.holders(objects), self._texts.names, strict=True):
+            value = holder.get(name)
+            yield None if value is None else self._text(value)
+        for number, name, convert in self._others:
             value = objects[number].get(name)
             yield None if value is None else convert(value)
 
-    def _escaped(self, cell: str) -> str:
-        return self._storable(cell).translate(_ESCAPES)
+
+class _Places:
+    """Where values stand: the `names` of all, and `holders`, which takes the objects that have them out of all."""
+
+    def __init__(self, paths: Sequence[tuple[str, ...]], objects: Sequence[tuple[str, ...]]) -> None:
+        self.names = tuple(path[-1] for path in paths)
+        numbers = [objects.index(path[:-1]) for path in paths]
+        self.holders: Callable[[Sequence[Event]], Sequence[Event]] = (
+            itemgetter(*numbers) if len(numbers) > 1 else lambda found: [found[number] for number in numbers]
+        )
+
+
+def _objects(paths: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the paths of the objects that values at these paths are in, the outer ones first."""
+    found = {path[:end] for path in paths for end in range(len(path))}
+    return sorted(found, key=lambda path: (len(path), path))
+
+
+def _levels(objects: Sequence[tuple[str, ...]]) -> list[list[tuple[str, ...]]]:
+    """Return the same without the outermost, those of one depth together."""
+    return [list(level) for depth, level in groupby(objects, len) if depth]
 
 
 def _escaped_json(body: bytes) -> bytes:

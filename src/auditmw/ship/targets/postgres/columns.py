@@ -181,7 +181,7 @@ def is_utf8(body: bytes) -> bool:
 
 def has_unstorable_escapes(body: bytes) -> bool:
     """Whether JSON text may have characters that PostgreSQL does not take; True also where they only look so."""
-    return b"\\u" in body and (b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body)
+    return b"\\" in body and (b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body)
 
 
 def repaired(body: str) -> str:
