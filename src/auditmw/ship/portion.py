@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from auditmw.journal.cursor import Block, Cursor, Place, Position
 from auditmw.ship.batch import Batch, Entry
 
-Step = tuple[Position, int]
-"""Where a writer is after an entry: as the position says, but at this offset, and at the entry's number."""
-
 
 class Track:
-    """Where a reader is with one writer: a Position that moves, and is not made anew for each line."""
+    """Where a reader is with one writer: a Position that moves, and is not made anew for each line.
 
-    __slots__ = ("_base", "_offset", "_seq", "writer")
+    `base`: where it was when something else than the offset and the number changed. `offset`: at which one it is.
+    """
+
+    __slots__ = ("_seq", "base", "offset", "writer")
 
     def __init__(self, writer: str, at: Position) -> None:
         self.writer = writer
         self._begin(at)
 
     def _begin(self, at: Position) -> None:
-        self._base, self._offset, self._seq = at, at.offset, at.seq
+        self.base, self.offset, self._seq = at, at.offset, at.seq
 
     @property
     def position(self) -> Position:
         """Where it is."""
-        return self._base._replace(offset=self._offset, seq=self._seq)
-
-    @property
-    def step(self) -> Step:
-        """The same, as it is after an entry that was just read."""
-        return self._base, self._offset
+        return self.base._replace(offset=self.offset, seq=self._seq)
 
     @property
     def held(self) -> Mapping[str, Place]:
         """The intent records that are held."""
-        return self._base.held
+        return self.base.held
 
     def move(self, file: str, offset: int) -> None:
         """Go to a place without reading lines."""
@@ -46,8 +41,8 @@ class Track:
 
     def passes(self, file: str, end: int, seq: int) -> bool:
         """Go behind a line; return whether it is the first of its number."""
-        if seq == self._seq + 1 and file == self._base.file:
-            self._offset, self._seq = end, seq
+        if seq == self._seq + 1 and file == self.base.file:
+            self.offset, self._seq = end, seq
             return True
         at, is_new = self.position.after(file, end, seq)
         self._begin(at)
@@ -66,11 +61,13 @@ class Track:
 class Portion:
     """A batch, where its writer is after each of its entries, and the cursor after all of it.
 
-    The batch may be empty: then there was only what is not shipped. `is_full`: there may be more to read already.
+    The batch may be empty: then there was only what is not shipped. After an entry its writer is where `bases` says,
+    but at its `offsets`, and at the entry's number. `is_full`: there may be more to read already.
     """
 
     batch: Batch
-    steps: tuple[Step, ...]
+    bases: Sequence[Position]
+    offsets: Sequence[int]
     before: Cursor
     after: Cursor
     blocks: tuple[Block, ...]
@@ -90,8 +87,8 @@ class Portion:
         return replace(self.before, writers={**self.before.writers, **moved}, pending=())
 
     def _position_after(self, at: int) -> Position:
-        base, offset = self.steps[at]
-        return base._replace(offset=offset, seq=max(base.seq, self.batch[at].seq))
+        base = self.bases[at]
+        return base._replace(offset=self.offsets[at], seq=max(base.seq, self.batch[at].seq))
 
 
 @dataclass
@@ -101,7 +98,8 @@ class Taken:
     events: int
     bytes: int
     entries: list[Entry] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
+    bases: list[Position] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     is_full: bool = False
     begun: int = 0  # how many entries there were before this writer's
@@ -123,11 +121,12 @@ class Taken:
         self.is_full = True
         return False
 
-    def add(self, entry: Entry, step: Step) -> None:
-        """Take an event."""
+    def add(self, entry: Entry, track: Track) -> None:
+        """Take an event, after which its writer is there."""
         size = len(entry.body)
         self.entries.append(entry)
-        self.steps.append(step)
+        self.bases.append(track.base)
+        self.offsets.append(track.offset)
         self.events -= 1
         self.share_events -= 1
         self.bytes -= size

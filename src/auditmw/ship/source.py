@@ -149,7 +149,7 @@ class Source:
         self._damages.clear()
         after = replace(cursor, writers=writers, pending=()).counting(taken.counts)
         return Portion(
-            Batch(taken.entries), tuple(taken.steps), cursor, after, blocks, taken.is_full or taken.events < 1
+            Batch(taken.entries), taken.bases, taken.offsets, cursor, after, blocks, taken.is_full or taken.events < 1
         )
 
     def _read(self, track: Track, taken: Taken) -> int:
@@ -220,7 +220,7 @@ class Source:
             except RecordError:
                 taken.counts["left_out"] += 1
                 return
-        taken.add(entry, track.step)
+        taken.add(entry, track)
 
     def _cut_off(self, track: Track, taken: Taken, exactly: int | None = None) -> int:
         """Take the intent records of a writer that is gone: those for which there is room, or `exactly` so many."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,13 +65,8 @@ def instant(timestamp: Any) -> str | None:
     return time.strftime("%Y-%m-%d %H:%M:%S.%f") if _FIRST <= time < _END else None
 
 
-HEAD: dict[str, Callable[[Entry, Event], str]] = {
-    "time": lambda entry, event: instant(event.get("timestamp")) or _NO_TIME,
-    "id": lambda entry, event: entry.id,
-    "writer": lambda entry, event: entry.writer,
-    "seq": lambda entry, event: str(entry.seq),
-}
-"""The columns that are not the archive's fields, in order, and what makes a cell of them; NULL where there is none."""
+HEAD = ("time", "id", "writer", "seq")
+"""The columns before those of the archive's fields, in order; `row` makes their cells."""
 
 _CONVERT = {"text": None, "integer": _integer, "json": _json}
 _TABULAR = Tabular(
@@ -91,7 +85,7 @@ def names(*, whole_seconds: bool) -> tuple[str, ...]:
 
 def row(entry: Entry, event: Event) -> bytes:
     """Return an event as a row, with the fractions of its time."""
-    head = [make(entry, event) for make in HEAD.values()]
+    head = (instant(event.get("timestamp")) or _NO_TIME, entry.id, entry.writer, str(entry.seq))
     return _TABULAR.row(head, event, entry.body, is_plain="\\" not in entry.writer)
 
 
