@@ -48,7 +48,19 @@ COMPUTED = "<computed>"  # only the command line may: it loads the application t
 FIVE = "event trace peer identity redact"
 PUBLIC_API = "auditmw"
 # These bring dependencies of their own.
-EXTRAS = ("contrib", "cli", "testing", "archive", "query", "formats", "importing", "viewer", "ship", "collect")
+EXTRAS = (
+    "contrib",
+    "cli",
+    "testing",
+    "archive",
+    "query",
+    "formats",
+    "importing",
+    "viewer",
+    "ship",
+    "reconcile",
+    "collect",
+)
 # A package's row is that of all its modules; a module's own row goes before its package's.
 TABLE = {
     "forks": row(),
@@ -96,6 +108,7 @@ TABLE = {
     "ship": row(
         "archive formats journal", "orjson psycopg redis google grpc opentelemetry asyncio nats confluent_kafka"
     ),
+    "reconcile": row("archive journal ship"),
     "collect": row("archive event journal ship trace", "confluent_kafka duckdb nats orjson"),
     "importing": row("archive event formats journal redact shapes", "orjson zstandard"),
     "viewer": row(f"archive formats forks journal query {PUBLIC_API}", "asgiref asyncio orjson werkzeug"),

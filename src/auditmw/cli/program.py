@@ -35,6 +35,7 @@ _COMMANDS = {
     "paths": "journeys:paths",
     "prune": "archiving:prune_command",
     "query": "query:query",
+    "reconcile": "reconcile:reconcile",
     "retention": "journeys:retention",
     "serve": "serve:serve",
     "session": "timelines:session",

@@ -10,8 +10,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from auditmw.formats.record import Event, RecordFormat
@@ -151,4 +152,24 @@ class CursorKeeper(Target, Protocol):
 
         Raises as `send`, and FencedError when there is a higher epoch: then nothing has changed.
         """
+        ...
+
+
+class Mention(NamedTuple):
+    """An event that a target is asked for: its `id`, and its `time` (aware, or naive and in UTC) if it has one."""
+
+    id: str
+    time: datetime | None
+
+
+@runtime_checkable
+class Inventory(Target, Protocol):
+    """A target that can be asked what it has."""
+
+    def absent(self, events: Sequence[Mention]) -> set[str]:
+        """Return the ids of those of the events that it does not have. Raises RetryableError, UnusableError."""
+        ...
+
+    def counts(self, writers: Sequence[str]) -> Mapping[str, int]:
+        """Return how many events it has of each writer; under "" all, if it knows no writers. Raises as `absent`."""
         ...

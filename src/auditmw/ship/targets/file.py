@@ -7,24 +7,27 @@ line may stay behind, and the batch comes again after it.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from auditmw.formats.record import PROTOBUF, RecordFormat, framed
 from auditmw.formats.records import record_format
 from auditmw.ship.address import Address, AddressError
-from auditmw.ship.batch import Batch
-from auditmw.ship.target import Accepted, RetryableError, Target
+from auditmw.ship.batch import Batch, parsed
+from auditmw.ship.idset import IdSet
+from auditmw.ship.target import Accepted, Inventory, Mention, RetryableError, Target, UnusableError
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
-class FileTarget(Target):
+class FileTarget(Inventory):
     """Appends to `path`, which other programs may rename (logrotate): each batch opens it anew."""
 
     def __init__(self, path: Path, chosen: RecordFormat | None = None) -> None:
         self.format = chosen
         self._media_type = chosen.media_type if chosen is not None else "application/json"
         self._path = path
+        self._ids: IdSet | None = None
 
     def send(self, batch: Batch) -> Accepted:
         """Append the batch, whole or not at all unless the process dies, and sync the file."""
@@ -51,8 +54,38 @@ class FileTarget(Target):
             os.ftruncate(fd, end)
             raise
 
+    def absent(self, events: Sequence[Mention]) -> set[str]:
+        """Look the ids up in what the file had when it was asked first."""
+        return self._known().absent([event.id for event in events])
+
+    def counts(self, writers: Sequence[str]) -> Mapping[str, int]:
+        """Count the ids; a line does not say which writer's it is."""
+        return {"": len(self._known())}
+
+    def _known(self) -> IdSet:
+        if self.format is not None and self.format.name != "native":
+            raise UnusableError(f"{self._path} cannot be asked for events in the format {self.format.name}")
+        if self._ids is None:
+            try:
+                with self._path.open("rb") as file:
+                    self._ids = IdSet(filter(None, map(_id_in, file)))
+            except OSError as error:
+                raise RetryableError(f"cannot read {self._path}: {error.strerror or error}") from error
+        return self._ids
+
     def close(self) -> None:
         """Nothing is open between two batches."""
+        if self._ids is not None:
+            self._ids.close()
+            self._ids = None
+
+
+def _id_in(line: bytes) -> str | None:
+    try:
+        ident = parsed(line).get("id")
+    except (ValueError, RecursionError):  # a torn line
+        return None
+    return ident if isinstance(ident, str) else None
 
 
 def open_target(address: Address, format: str | None) -> Target:

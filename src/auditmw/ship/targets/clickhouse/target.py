@@ -12,21 +12,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
 
 from auditmw.formats.record import Event
 from auditmw.ship.batch import Batch, Entry
-from auditmw.ship.target import Accepted, RetryableError, ShipError, Target
+from auditmw.ship.target import Accepted, Inventory, Mention, RetryableError, ShipError
 from auditmw.ship.targets.clickhouse.rows import encoded, names, row
 from auditmw.ship.targets.clickhouse.schema import Place, Ready, prepare
 from auditmw.ship.targets.clickhouse.server import Server
 
 MAX_EVENTS = 10_000
 MAX_BYTES = 8 * 1024 * 1024
+_FIRST, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(2106, 1, 1, tzinfo=UTC)  # what `time` has room for
 
 
-class ClickHouseTarget(Target):
+class ClickHouseTarget(Inventory):
     """Inserts by the first of `servers`, and by the next one when that does not answer.
 
     `clock`: seconds that never go back; `sleep`: waits so many.
@@ -69,6 +72,31 @@ class ClickHouseTarget(Target):
         assert problem is not None  # noqa: S101 - there is a server
         raise problem
 
+    def absent(self, events: Sequence[Mention]) -> set[str]:
+        """Look the ids up; where all have times, between the first and the last, as the table is sorted by time."""
+        ids = [event.id for event in events]
+        between = _between([event.time for event in events])
+        statement = f"SELECT DISTINCT id FROM `{self._place.table}` WHERE {between}id GLOBAL IN (SELECT id FROM asked)"
+        return set(ids) - {ident for (ident,) in self._ask(lambda server: server.rows_about(statement, ids))}
+
+    def counts(self, writers: Sequence[str]) -> Mapping[str, int]:
+        """Count the ids of each writer; doubles count once."""
+        told = "SELECT writer, uniqExact(id)"
+        statement = f"{told} FROM `{self._place.table}` WHERE writer GLOBAL IN (SELECT id FROM asked) GROUP BY writer"
+        rows = self._ask(lambda server: server.rows_about(statement, writers))
+        return {writer: int(count) for writer, count in rows}
+
+    def _ask(self, question: Callable[[Server], list[list[Any]]]) -> list[list[Any]]:
+        """Ask the first server that answers."""
+        problem: RetryableError | None = None
+        for server in self._servers:
+            try:
+                return question(server)
+            except RetryableError as error:
+                problem = problem or error
+        assert problem is not None  # noqa: S101 - there is a server
+        raise problem
+
     def close(self) -> None:
         """Close the connections."""
         self._ready = None
@@ -106,3 +134,12 @@ class ClickHouseTarget(Target):
             self._sleep(wait_seconds)
         is_small = 2 * len(batch) < self.max_events and 2 * batch.bytes < self.max_bytes
         self._next_at = self._clock() + self._pause_seconds if is_small else float("-inf")
+
+
+def _between(times: Sequence[datetime | None]) -> str:
+    """Return a condition on `time` that holds for all of these, in whole seconds; "" where there is none."""
+    known = [time if time.tzinfo else time.replace(tzinfo=UTC) for time in times if time is not None]
+    if len(known) < len(times) or not all(_FIRST <= time < _END for time in known):
+        return ""
+    first, last = int(min(known).timestamp()), int(max(known).timestamp())
+    return f"time >= toDateTime({first}) AND time < toDateTime({last + 1}) AND "

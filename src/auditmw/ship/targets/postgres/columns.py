@@ -162,13 +162,20 @@ def row(entry: Entry, event: Event) -> bytes:
         return b""
     ident, other = entry.id, NULL
     if len(ident) > _ID_CHARACTERS:
-        ident = storable(ident)
-        ident = f"{ident[: _ID_CHARACTERS // 2]}~{hashlib.sha256(ident.encode()).hexdigest()}"
+        ident = stored_id(ident)
     if has_unstorable_escapes(body) or may_have_long_numbers(body):
         text = body.decode()
         mended = repaired(text)
         other = NULL if mended == text else mended
     return _TABULAR.row((ident, entry.writer, str(entry.seq), other), event, body, is_plain="\\" not in entry.writer)
+
+
+def stored_id(ident: str) -> str:
+    """Return what stands in the table for an event's id: one that is too long for an index ends in its SHA-256."""
+    ident = storable(ident)
+    if len(ident) <= _ID_CHARACTERS:
+        return ident
+    return f"{ident[: _ID_CHARACTERS // 2]}~{hashlib.sha256(ident.encode()).hexdigest()}"
 
 
 def is_utf8(body: bytes) -> bool:

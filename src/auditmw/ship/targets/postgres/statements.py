@@ -28,6 +28,8 @@ class Statements:
         self.copy = sql.SQL(_COPY).format(**names)
         self.insert = sql.SQL(_INSERT).format(**names)
         self.set_aside = sql.SQL(_SET_ASIDE).format(**names)
+        self.absent = sql.SQL(_ABSENT).format(**names)
+        self.counts = sql.SQL(_COUNTS).format(**names)
 
 
 _CLAIM = """
@@ -57,3 +59,10 @@ _SET_ASIDE = f"""
     WHERE NOT EXISTS (SELECT FROM {{events}} e WHERE e.id = s.id AND e.body = s.body)
     ON CONFLICT (id) DO NOTHING
 """
+
+_ABSENT = """
+    SELECT asked.id FROM unnest(%s::text[]) AS asked (id)
+    WHERE NOT EXISTS (SELECT FROM {events} e WHERE e.id = asked.id)
+"""
+
+_COUNTS = "SELECT writer, count(*) FROM {events} WHERE writer = ANY (%s) GROUP BY writer"

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
@@ -21,8 +21,17 @@ from psycopg.rows import TupleRow
 
 from auditmw.formats.record import Event
 from auditmw.ship.batch import Batch, Entry
-from auditmw.ship.target import Accepted, Claim, CursorKeeper, FencedError, KeptCursor, RetryableError
-from auditmw.ship.targets.postgres.columns import row
+from auditmw.ship.target import (
+    Accepted,
+    Claim,
+    CursorKeeper,
+    FencedError,
+    Inventory,
+    KeptCursor,
+    Mention,
+    RetryableError,
+)
+from auditmw.ship.targets.postgres.columns import row, stored_id
 from auditmw.ship.targets.postgres.connection import Settings, bounded, connect
 from auditmw.ship.targets.postgres.partitions import Partitions
 from auditmw.ship.targets.postgres.refusal import ship_error
@@ -38,7 +47,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class PostgresTarget(CursorKeeper):
+class PostgresTarget(CursorKeeper, Inventory):
     """Puts events into the tables of one schema. `now`: the time, aware: for which months there are to be tables."""
 
     def __init__(self, found: Settings, *, now: Callable[[], datetime] = _utc_now) -> None:
@@ -67,6 +76,18 @@ class PostgresTarget(CursorKeeper):
             row = connection.execute(self._statements.claim, (name,)).fetchone()
             assert row is not None  # noqa: S101 - RETURNING
             return Claim(int(row[0]), None if row[1] is None else bytes(row[1]))
+
+    def absent(self, events: Sequence[Mention]) -> set[str]:
+        """Look the ids up, by the primary key."""
+        asked = {stored_id(event.id): event.id for event in events}
+        with self._working() as connection:
+            rows = connection.execute(self._statements.absent, (list(asked),)).fetchall()
+        return {asked[ident] for (ident,) in rows}
+
+    def counts(self, writers: Sequence[str]) -> Mapping[str, int]:
+        """Count the rows of each writer."""
+        with self._working() as connection:
+            return dict(connection.execute(self._statements.counts, (list(writers),)).fetchall())
 
     def close(self) -> None:
         """Close the connection."""
