@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import threading
+from functools import partial
 from wsgiref.util import setup_testing_defaults
 
 import pytest
+from werkzeug.test import Client
 
 import auditmw
 from auditmw.emitter import Emitter
@@ -217,6 +219,43 @@ def test_a_full_quota_refuses_requests_where_that_was_chosen(tmp_path):
     getattr(result, "close", lambda: None)()
     assert (called, answers[0][:3]) == ([], "503")
     assert audit.health()["status"] == "degraded"
+    audit.close()
+
+
+def test_an_outage_of_ten_minutes_refuses_what_could_not_be_recorded_and_tells_exactly_how_many(tmp_path, monkeypatch):
+    clock, place, called = Clock(), MemoryPlace(), []
+    monkeypatch.setattr("auditmw.audit.Journal", partial(Journal, clock=clock))
+    audit = auditmw.Audit(tmp_path, service="shop", quota_bytes=100_000, rotate_bytes=20_000, when_full="refuse")
+
+    def app(environ, start_response):
+        called.append(environ["PATH_INFO"])
+        start_response("200 OK", [])
+        return [b"done"]
+
+    client = Client(auditmw.WSGIAudit(app, audit))
+    place.down()
+    answers = []
+    for number in range(600):  # one a second
+        clock.now += 1
+        answers.append(client.get(f"/{number}").status_code)
+        if number % 60 == 0:
+            with pytest.raises(RetryableError):
+                ship(tmp_path, place)
+    served = answers.count(200)
+    assert answers == [200] * served + [503] * (600 - served)
+    assert called == [f"/{number}" for number in range(served)]
+    assert 20 < served < 300
+    place.up()
+    ship(tmp_path, place)
+    remove_what_was_shipped(tmp_path)
+    clock.now += 1
+    assert client.get("/again").status_code == 200
+    ship(tmp_path, place)
+    shipped = [json.loads(row) for _, row in place.rows()]
+    paths = [each["url"]["path"] for each in shipped if each["event"] == "http_request"]
+    assert paths == called  # also the last one, whose intent record took the last of the room
+    [gap] = [each for each in shipped if each["event"] == "auditmw.gap"]
+    assert gap["data"]["count"] == 600 - served
     audit.close()
 
 

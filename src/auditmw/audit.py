@@ -9,6 +9,7 @@ import secrets
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TypeVar, cast
 
 from asgiref.sync import async_to_sync
@@ -123,11 +124,18 @@ class Audit:
             refuse=refuse,
             headers=headers,
             extra_headers=_captured(capture_headers, redactor),
-            emit=self._shipping.after(self._emitter.emit) if self._shipping else self._emitter.emit,
-            commit=self._emitter.commit if durability == "disk" else None,
-            count=self._health.count,
+            **self._ways_out(durability),
         )
         _audits.add(self)
+
+    def _ways_out(self, durability: str) -> dict[str, Any]:
+        emit = self._emitter.emit
+        return {
+            "emit": self._shipping.after(emit) if self._shipping else emit,
+            "finish": partial(emit, is_promised=True),
+            "commit": self._emitter.commit if durability == "disk" else None,
+            "count": self._health.count,
+        }
 
     def _renew_in_child(self) -> None:
         self._health.renew()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from auditmw.event import SCHEMA, SEVERITY, Event, encode, new_id, timestamp
@@ -31,7 +32,10 @@ class Emitter:
         formatter: Callable[[Event], bytes] = encode,
     ) -> None:
         self._journal = journal
-        self._append = journal.append
+        self._append: Callable[[bytes], None] = journal.append
+        self._append_promised = (
+            partial(journal.append, is_promised=True) if isinstance(journal, Journal) else self._append
+        )
         self._sync = journal.sync
         self._health = health
         self._service = service
@@ -49,10 +53,11 @@ class Emitter:
         self._lock = threading.RLock()  # a signal handler may come in the middle
         self._lost: dict[str, Any] | None = None
 
-    def emit(self, event: Event) -> bool:
-        """Write the event; False when it is lost."""
+    def emit(self, event: Event, *, is_promised: bool = False) -> bool:
+        """Write the event; False when it is lost. `is_promised`: beyond the quota, too, as its intent is there."""
+        append = self._append_promised if is_promised else self._append
         try:
-            self._append(self._format(event))
+            append(self._format(event))
         except Exception as error:
             self._account(event, error)
             return False

@@ -72,7 +72,7 @@ class Exchange(Facts):
             event["outcome"] = {"result": "pending"}
             event["level"], event["severity"] = "info", SEVERITY["info"]
             del event["duration_ns"]
-            written = policy.emit(event)
+            written = self.more().is_promised = policy.emit(event)
             if written and policy.refuse and policy.commit is not None:
                 written = policy.commit()
         except Exception as error:
@@ -196,7 +196,7 @@ class Exchange(Facts):
             except Exception as error:  # whatever it was, the request has its event
                 policy.count("degraded", error)
                 event = compose_least(self, now_ns, duration_ns)
-            policy.emit(event)
+            (policy.finish if self.extra.is_promised else policy.emit)(event)
         except Exception as error:
             policy.count("lost", error)
 

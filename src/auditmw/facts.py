@@ -25,6 +25,7 @@ class Extra:
     """What most requests have nothing of; the hot path asks only whether there is any of it."""
 
     id: str | None = None  # only where an intent record made it known before the end
+    is_promised: bool = False  # the intent record is in the journal
     event: str = "http_request"
     target: str | None = None  # the request-target as received, where path and query do not tell it
     sent: dict[str, str] | None = None  # further request headers that are written, by lower-case name

@@ -21,7 +21,7 @@ _GETTING = {"trusted": {True}, "always": {True, False}, "never": set[bool]()}
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Policy:
-    """Decisions, and the three ways out: `emit` an event, `commit` what was emitted, `count` a failure of our own."""
+    """Decisions, and ways out: `emit` an event, `finish` a request, `commit` what was emitted, `count` a failure."""
 
     service: Mapping[str, str]
     tracer: Tracer
@@ -37,6 +37,7 @@ class Policy:
     headers: ResponseHeaders
     extra_headers: tuple[str, ...]  # further request and response headers that are written, lower-case
     emit: Callable[[Event], bool]  # False: the event is lost, and counted
+    finish: Callable[[Event], bool]  # the same for the final event of a request with an intent record
     commit: Callable[[], bool] | None  # durability="disk": True when all that was emitted is on stable storage
     count: Callable[..., None]  # (kind, exception or text)
     mark: str = field(init=False)  # the key in environ and scope that says: recorded already

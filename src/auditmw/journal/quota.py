@@ -1,6 +1,7 @@
 """How many bytes the journal of a directory may have, of all its writers together, and what gives way then.
 
-1. Who writes looks at most once a second, so the quota may be exceeded by what is written in a second.
+1. Who writes looks at most once a second, so the quota may be exceeded by what is written in a second, and by the final
+   events of those requests that have an intent record: what was let in is told to its end.
 2. When it is full nothing is written until there is room again: the archive and the shippers make some. Or, on request,
    the oldest files go that nobody writes any more: first those that every shipper has passed, then the others, whose
    events are counted, each once, and told.

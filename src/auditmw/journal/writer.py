@@ -120,17 +120,19 @@ class Journal:
         file = self._file
         return None if file is None or self._fd == _NO_FILE else Path(file.path)
 
-    def append(self, body: bytes) -> None:
+    def append(self, body: bytes, *, is_promised: bool = False) -> None:
         """Write one event, a JSON object of at least one member without a raw line feed.
+
+        `is_promised`: also when the quota is full, as its intent record is there.
 
         Raises JournalError when it could not be written, ValueError when `body` is no such thing.
         """
         with self._lock:
             if self._busy != _IDLE and self._is_interrupted():
-                return self._aside().append(body)
+                return self._aside().append(body, is_promised=is_promised)
             if self._clock() >= self._upkeep_at:
                 self._upkeep()
-            if self._full is not None:
+            if self._full is not None and not is_promised:
                 raise self._note(self._full, self._directory)
             before = self._busy
             self._busy = _APPENDING
