@@ -285,9 +285,11 @@ def bodies_of(directory: Path) -> list[bytes]:
 
 def ship(name: str, served: Served, directory: Path, events: int, batch: int | None) -> Figures:
     """Ship the journal to one target; no event may be missing there, or be there twice."""
+    from auditmw.ship.process import dedicate
     from auditmw.ship.shipper import Shipper
     from auditmw.ship.targets import target_for
 
+    dedicate()  # as `auditmw ship` does
     target = target_for(served.url)
     target.max_events = batch or target.max_events
     figures = Figures(name, target.max_events)

@@ -164,7 +164,7 @@ class TestModernServer(ShipConformance):
 def entry(number: int, **fields: Any) -> Entry:
     each = body(number, **fields)
     bare = Entry("writer", number, ident(number), each, each)
-    return bare._replace(record=row(bare, bare.event))
+    return bare._replace(record=row(bare, bare.event, whole_seconds=number % 2 == 0))
 
 
 def batch(first: int, last: int) -> Batch:

@@ -24,10 +24,10 @@ KINDS = {column.name: column.kind for column in COLUMNS} | {"seq": "integer", "m
 ESCAPES = {b"t": b"\t", b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
 
 
-def entry(body: bytes, number: int = 1, writer: str = "writer") -> Entry:
+def entry(body: bytes, number: int = 1, writer: str = "writer", *, whole_seconds: bool = False) -> Entry:
     event = parsed(body)
     bare = Entry(writer, number, identified(event, writer, number), body, body)
-    return bare._replace(record=make_row(bare, event))
+    return bare._replace(record=make_row(bare, event, whole_seconds=whole_seconds))
 
 
 def cell(kind: str, raw: bytes) -> object:
@@ -38,7 +38,9 @@ def cell(kind: str, raw: bytes) -> object:
 
 def row(body: bytes, whole_seconds: bool = False, writer: str = "writer") -> dict:
     """The columns that are not NULL."""
-    data = encoded(Batch([entry(body, writer=writer)]), whole_seconds=whole_seconds)
+    made = [entry(body, writer=writer, whole_seconds=either) for either in (False, True)]
+    data, other = (encoded(Batch([each]), whole_seconds=whole_seconds) for each in made)
+    assert data == other
     assert data.endswith(b"\n")
     assert data.count(b"\n") == 1
     cells = zip(names(whole_seconds=whole_seconds), data[:-1].split(b"\t"), strict=True)

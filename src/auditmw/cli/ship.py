@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -20,13 +19,13 @@ from auditmw.formats.records import RECORD_FORMATS
 from auditmw.journal.cursor import CursorError
 from auditmw.reading import what_is_wrong_with
 from auditmw.ship.address import Address, AddressError
+from auditmw.ship.process import dedicate
 from auditmw.ship.shipper import MOST_DEAD_IN_A_ROW, Shipper
 from auditmw.ship.status import Status, prometheus, statuses
 from auditmw.ship.target import ShipError
 from auditmw.ship.targets import KINDS, target_for
 
 _COLUMNS = ("name", "state", "left", "seconds behind", "events/s", "shipped", "dead letters")
-_GARBAGE_THRESHOLD = 50_000  # objects: looking for cycles at the default pace costs about 10 µs an event
 
 
 @click.command(
@@ -106,7 +105,7 @@ def ship(
         return
     shippers = _shippers(directory, urls, record_format, name, max_dead)
     with shown_log(shown, "auditmw.ship"):
-        gc.set_threshold(_GARBAGE_THRESHOLD)
+        dedicate()
         if replay:
             worst = _each(shown, shippers, lambda shipper, to: _replay(shown, shipper, to))
         elif once:

@@ -80,7 +80,7 @@ class Wire:
         view = memoryview(data)
         while view:
             self._allow()
-            view = view[self._socket.send(view[:_PIECE_BYTES]) :]
+            view = view[self._socket.send(view) :]
 
     def recv_into(self, buffer: bytearray | memoryview) -> int:
         """Wait for some bytes, 0 at the end. Raises OSError; TimeoutError at the deadline."""

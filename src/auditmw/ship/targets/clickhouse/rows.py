@@ -4,8 +4,9 @@
 2. `time` cannot be NULL, as the table is sorted by it: an event without a time, or with one that is not between 1970
    and 2105 (what DateTime can tell), has 1970-01-01 00:00:00.
 3. Half of a surrogate pair is no text in UTF-8: a column has U+FFFD instead.
-4. `time` comes first, in 26 characters. Where it has whole seconds, the fractions become a column of their own, whose
-   numbers have no zeros in front: 18.16 takes the first one for the whole number.
+4. Where `time` has whole seconds, the microseconds are a column of their own, in numbers without zeros in front: 18.16
+   takes the first one for the whole number. Rows are made before it is known which it is, so either can be made of the
+   other: `time` comes first, and what follows its 19 characters tells.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _FIRST, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(2106, 1, 1, tzinfo=UTC
 _MAX_BIGINT = 2**63 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_TIME = "1970-01-01 00:00:00.000000"
+_SECONDS = 19  # characters of a time to the second
+_POINT, _TAB = b".\t"
 
 
 def _json(value: Any) -> str:
@@ -83,15 +86,25 @@ def names(*, whole_seconds: bool) -> tuple[str, ...]:
     return (first, *fractions, *head, *_TABULAR.names, "body")
 
 
-def row(entry: Entry, event: Event) -> bytes:
-    """Return an event as a row, with the fractions of its time."""
-    head = (instant(event.get("timestamp")) or _NO_TIME, entry.id, entry.writer, str(entry.seq))
+def row(entry: Entry, event: Event, *, whole_seconds: bool) -> bytes:
+    """Return an event as a row."""
+    time = instant(event.get("timestamp")) or _NO_TIME
+    times = (time[:_SECONDS], str(int(time[_SECONDS + 1 :]))) if whole_seconds else (time,)
+    head = (*times, entry.id, entry.writer, str(entry.seq))
     return _TABULAR.row(head, event, entry.body, is_plain="\\" not in entry.writer)
 
 
 def encoded(batch: Batch, *, whole_seconds: bool) -> bytes:
-    """Return the data of an INSERT of a batch, whose records are rows."""
+    """Return the data of an INSERT of a batch whose records are rows, made for a table of this kind or the other."""
+    wanted, change = (_TAB, _parted) if whole_seconds else (_POINT, _whole)
     rows = [entry.record for entry in batch]
-    if not whole_seconds:
-        return b"".join(rows)
-    return b"".join([b"%b\t%d%b" % (row[:19], int(row[20:26]), row[26:]) for row in rows])
+    return b"".join([row if row[_SECONDS] == wanted else change(row) for row in rows])
+
+
+def _parted(row: bytes) -> bytes:
+    return b"%b\t%d%b" % (row[:_SECONDS], int(row[_SECONDS + 1 : len(_NO_TIME)]), row[len(_NO_TIME) :])
+
+
+def _whole(row: bytes) -> bytes:
+    seconds, fractions, rest = row.split(b"\t", 2)
+    return b"%b.%06d\t%b" % (seconds, int(fractions), rest)

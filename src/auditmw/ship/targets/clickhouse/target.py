@@ -51,10 +51,11 @@ class ClickHouseTarget(Inventory):
         self._clock, self._sleep = clock, sleep
         self._next_at = float("-inf")
         self._ready: Ready | None = None
+        self._whole_seconds = False
 
     def record(self, entry: Entry, event: Event) -> bytes:
-        """Return an event's row."""
-        return row(entry, event)
+        """Return an event's row, for tables like the last ones."""
+        return row(entry, event, whole_seconds=self._whole_seconds)
 
     def send(self, batch: Batch) -> Accepted:
         """Insert the batch."""
@@ -106,6 +107,7 @@ class ClickHouseTarget(Inventory):
     def _insert(self, batch: Batch) -> None:
         try:
             ready = self._ready = self._ready or self._prepared()
+            self._whole_seconds = ready.whole_seconds
             columns = ", ".join(f"`{name}`" for name in names(whole_seconds=ready.whole_seconds))
             statement = f"INSERT INTO `{self._place.table}` ({columns}) FORMAT TabSeparated"
             data = encoded(batch, whole_seconds=ready.whole_seconds)
