@@ -74,3 +74,9 @@ def test_the_exact_line_comes_back(spark, events, lake):
     crc = "lower(lpad(hex(crc32(encode(head, 'UTF-8'))), 8, '0'))"
     rows = spark.sql(f"SELECT concat(head, ',\"crc\":\"', {crc}, '\"}}') FROM ({heads}) ORDER BY seq").collect()
     assert [line for (line,) in rows] == lake.lines
+
+
+def test_what_has_no_column_is_found_in_the_json(spark, events):
+    path = f"get_json_object({unpack('packed', 'spark')}, '$.url.path')"
+    rows = spark.sql(f"SELECT count(*) FROM events WHERE {path} = path").collect()
+    assert rows[0][0] == EVENTS
