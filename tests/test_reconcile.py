@@ -264,7 +264,7 @@ def test_the_command_tells_and_sends_again(directory, tmp_path):
         pytest.param(["stdout:"], 2, "stdout: cannot be asked what it has", id="cannot be asked"),
         pytest.param(["gopher://x"], 2, "expected one of stdout:, file:", id="unknown scheme"),
         pytest.param(["file:///nowhere"], 2, "expected the name of what was shipped from", id="never shipped"),
-        pytest.param(["file:///nowhere", "--name", "out"], 3, "cannot read /nowhere", id="away"),
+        pytest.param(["file:///etc", "--name", "out"], 3, "cannot read /etc: Is a directory", id="away"),
     ],
 )
 def test_what_cannot_be_answered_is_said(directory, tmp_path, arguments, code, says):
@@ -274,6 +274,16 @@ def test_what_cannot_be_answered_is_said(directory, tmp_path, arguments, code, s
     result = run(directory, *arguments)
     assert result.exit_code == code
     assert says in " ".join(result.stderr.split())
+
+
+def test_a_file_that_is_not_there_yet_lacks_all_and_gets_all(tmp_path):
+    write_events(tmp_path / "audit", [body(number) for number in (1, 2, 3)])
+    arguments = ["reconcile", str(tmp_path / "audit"), f"file://{tmp_path}/out.ndjson", "--name", "out"]
+    Shipper(tmp_path / "audit", target_for(f"file://{tmp_path}/out.ndjson"), name="out").run_once()
+    (tmp_path / "out.ndjson").unlink()
+    assert CliRunner().invoke(program, [*arguments, "--resend"]).exit_code == 0
+    assert len((tmp_path / "out.ndjson").read_text().splitlines()) == 3
+    assert CliRunner().invoke(program, arguments).exit_code == 0
 
 
 def test_a_file_in_another_format_says_that_it_cannot_be_asked(tmp_path):

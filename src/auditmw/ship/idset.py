@@ -12,9 +12,8 @@ class IdSet:
     """The ids that it was made of. For one thread."""
 
     def __init__(self, ids: Iterable[str]) -> None:
-        self._database = sqlite3.connect(
-            ""
-        )  # a file of its own, written when the cache is full (sqlite.org/inmemorydb)
+        # A file of its own, written when the cache is full (https://sqlite.org/inmemorydb.html).
+        self._database = sqlite3.connect("")
         self._database.execute("CREATE TABLE ids (id TEXT PRIMARY KEY) WITHOUT ROWID")
         self._database.executemany("INSERT OR IGNORE INTO ids VALUES (?)", ((ident,) for ident in ids))
         self._database.commit()

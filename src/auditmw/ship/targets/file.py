@@ -69,6 +69,8 @@ class FileTarget(Inventory):
             try:
                 with self._path.open("rb") as file:
                     self._ids = IdSet(filter(None, map(_id_in, file)))
+            except FileNotFoundError:
+                self._ids = IdSet(())
             except OSError as error:
                 raise RetryableError(f"cannot read {self._path}: {error.strerror or error}") from error
         return self._ids
