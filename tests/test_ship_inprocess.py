@@ -13,6 +13,7 @@ import pytest
 import auditmw
 from auditmw.ship.address import AddressError
 from journal_tools import run_script, wait_until
+from ship_conformance import body, write_events
 
 
 @pytest.fixture
@@ -54,6 +55,16 @@ def test_the_thread_starts_with_the_first_event_and_ships_it(audit, tmp_path):
     one.close()
     assert shipping_threads() == []
     assert one.health()["status"] == "ok"
+
+
+def test_a_backlog_takes_no_further_thread_from_the_application(audit, tmp_path):
+    write_events(tmp_path / "audit", [body(number) for number in range(1, 2501)])
+    out = tmp_path / "out.ndjson"
+    before = set(threading.enumerate())
+    one = audit(ship=[f"file://{out}"])
+    emit(one, "last")
+    wait_until(lambda: len(names(out)) == 2501)
+    assert set(threading.enumerate()) - before == set(shipping_threads())
 
 
 def test_a_target_that_fails_is_told_and_breaks_nothing(audit, tmp_path, caplog):

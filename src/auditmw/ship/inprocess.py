@@ -5,7 +5,8 @@
    syncing files gives way to no other greenlet, so that one of them would hold up every request.
 3. They are daemons, and nobody waits for them: what a process that ends has not shipped, the next leader ships. With no
    process left it waits in the journal.
-4. Nothing of it raises into the application; what fails is counted, and tried again.
+4. Nothing is read ahead: it would take memory, and a thread, from the application.
+5. Nothing of it raises into the application; what fails is counted, and tried again.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ class Shipping:
             self._started = True
             for url in self._urls:
                 address = Address(url)
-                shipper = Shipper(self._directory, target_for(url), name=address.name, shown=address.shown)
+                shipper = Shipper(
+                    self._directory, target_for(url), name=address.name, shown=address.shown, reads_ahead=False
+                )
                 self._shippers.append(shipper)
                 self._ends.append(_start(partial(self._work, shipper, self._closed), f"auditmw ship {address.shown}"))
         except Exception as error:  # no more threads, or the interpreter ends

@@ -63,7 +63,8 @@ class Shipper:
 
     `name`: of the target's folder, DIR/ship/<name>. `shown`: the target's URL without secrets. `clock`: seconds that
     never go back. `now`: the time, aware. `wait`: waits so many seconds and returns True when it is to stop.
-    `most_dead_in_a_row`: see rule 4. Constructing it does no I/O.
+    `most_dead_in_a_row`: see rule 4. `reads_ahead`: whether a thread may read while the target has a batch.
+    Constructing it does no I/O.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Shipper:
         wait: Callable[[float], bool] | None = None,
         backoff: Backoff | None = None,
         most_dead_in_a_row: int = MOST_DEAD_IN_A_ROW,
+        reads_ahead: bool = True,
     ) -> None:
         self._directory = Path(os.path.abspath(os.fsdecode(directory)))
         self._folder = self._directory / SHIP / name
@@ -88,6 +90,7 @@ class Shipper:
         self._wait = wait or self._stopping.wait
         self._backoff = backoff or Backoff()
         self._most_dead = most_dead_in_a_row
+        self._reads_ahead = reads_ahead
         self._lease = Lease(self._folder)
         self._dead = DeadLetters(self._folder, self._shown, now)
         self._cursor, self._is_saved = Cursor(""), True
@@ -247,7 +250,7 @@ class Shipper:
         portion = self._portion
         if portion is None or self._source is None or self._courier is None or self._ahead is None:
             return False
-        if portion.is_full:
+        if portion.is_full and self._reads_ahead:
             self._ahead.begin(portion.after)
         done = self._courier.bring(portion) if len(portion.batch) else Delivered()
         self._ahead.wait()
