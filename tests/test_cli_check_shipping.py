@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import auditmw
-from auditmw.cli.checks.shipping import check_quota, check_shipping, check_target
+from auditmw.cli.checks.shipping import check_begun, check_quota, check_shipping, check_target
 from auditmw.cli.program import program
 from auditmw.journal import journal_files
 from auditmw.journal.cursor import Cursor, save
@@ -23,7 +23,7 @@ from auditmw.ship.lease import Lease
 from auditmw.ship.shipper import Shipper
 from auditmw.ship.status import Lag, Status
 from auditmw.ship.target import RetryableError
-from journal_tools import needs_root, tmpfs
+from journal_tools import needs_root, tmpfs, wait_until
 from ship_conformance import FakeTime, body, write_events
 from ship_places import MemoryPlace
 
@@ -245,6 +245,14 @@ def test_files_that_every_target_has_are_no_reason_to_worry_where_they_go_first(
     with pytest.raises(RetryableError):
         ship(directory, place, name="other")
     assert told(check_quota(audit, directory))["quota"][0] == "fail"
+
+
+def test_an_app_that_ships_by_itself_and_never_began_to_is_told(directory, tmp_path):
+    audit = auditmw.Audit(directory, service="shop", ship=[f"file://{tmp_path}/out"])
+    assert told(check_begun(audit))["ship.begun"][1].startswith(f"the app ships to file://{tmp_path}/out, and no")
+    audit.policy.emit(json.loads(body(3)))
+    wait_until(lambda: told(check_begun(audit)) == {})
+    audit.close()
 
 
 def test_without_a_quota_nothing_is_said_of_one(directory):

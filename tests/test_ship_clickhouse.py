@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 import chdb_server
 from auditmw.ship.address import AddressError
 from auditmw.ship.batch import Batch, Entry
-from auditmw.ship.target import Accepted, RejectedError, RetryableError, Target, TooLargeError, UnusableError
+from auditmw.ship.target import Accepted, Mention, RejectedError, RetryableError, Target, TooLargeError, UnusableError
 from auditmw.ship.targets import target_for
 from auditmw.ship.targets.clickhouse.rows import row
 from auditmw.ship.targets.clickhouse.schema import VERSION, prepare, statements
@@ -307,6 +308,19 @@ def test_what_a_token_does_not_tell_the_table_does():
     assert [ident for ident, _ in place.rows()] == idents(1, 150)
     place.server.execute(f"OPTIMIZE TABLE {place.tables.table} FINAL")
     assert int(place.server.rows(f"SELECT count() FROM {place.tables.table}")[0][0]) == 150
+
+
+@needs_chdb
+def test_a_modern_server_tells_what_it_lacks():
+    place = ModernPlace()
+    target = place.target()
+    target.send(batch(1, 10))
+    time = datetime(2026, 11, 20, 0, 0, 3)
+    mentions = [Mention(ident(3), time), Mention(ident(11), time.replace(second=11))]
+    assert target.absent(mentions) == {ident(11)}
+    assert target.absent([*mentions, Mention("timeless", None)]) == {ident(11), "timeless"}
+    assert target.absent([Mention(ident(3), time.replace(year=1900))]) == set()
+    assert target.counts([entry(1).writer, "nobody"]) == {entry(1).writer: 10}
 
 
 def test_events_of_more_months_than_an_insert_takes_come_in_parts():

@@ -19,7 +19,7 @@ from auditmw.cli.checks.finding import Finding, fail
 from auditmw.cli.checks.journal import check_journal, read_journal
 from auditmw.cli.checks.machine import check_machine
 from auditmw.cli.checks.proxies import check_proxies
-from auditmw.cli.checks.shipping import check_quota, check_shipping
+from auditmw.cli.checks.shipping import check_begun, check_quota, check_shipping
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, output_options
 from auditmw.cli.printable import printable
 
@@ -76,6 +76,7 @@ def _findings(directory: Path, app: str | None) -> Iterator[Finding]:
         try:
             audit = load_audit(app)
             yield from check_application(audit, directory)
+            yield from check_begun(audit)
             yield from check_quota(audit, directory)
         except AppNotLoadedError as error:
             yield fail("app", str(error), "run it in the app's folder, with the app's Python and environment")

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from auditmw.ship.address import Address
 from auditmw.ship.shipper import Shipper
-from auditmw.ship.status import statuses
+from auditmw.ship.status import Status, statuses
 from auditmw.ship.targets import target_for
 
 AGAIN_SECONDS = 60.0
@@ -103,11 +103,14 @@ class Shipping:
                 closed.wait(AGAIN_SECONDS)
 
     def health(self) -> list[dict[str, Any]]:
-        """Return the status of each target, as `auditmw ship --status` shows it, whichever process leads."""
-        mine = {Address(url).name for url in self._urls}
-        if not os.path.isdir(self._directory):
-            return []
-        return [asdict(status) for status in statuses(self._directory) if status.name in mine]
+        """Return the status of each target, as `auditmw ship --status` shows it, whichever process leads.
+
+        One to which nothing was ever shipped has the state "new".
+        """
+        found = statuses(self._directory) if os.path.isdir(self._directory) else []
+        known = {status.name: status for status in found}
+        mine = [Status(address.name, address.shown, "new") for address in map(Address, self._urls)]
+        return [asdict(known.get(status.name, status)) for status in mine]
 
     def close(self) -> None:
         """End the threads after the batch that is under way; waits at most some seconds. The next event starts them."""

@@ -39,7 +39,7 @@ class Lag:
 
 @dataclass(frozen=True)
 class Status:
-    """One target's. `state`: shipping, idle, retrying, unusable; stopped, gone (its process died).
+    """One target's. `state`: shipping, idle, retrying, unusable; stopped, gone (its process died); new (never begun).
 
     `counts`: events by what came of them, for as long as there is the cursor: `shipped`, `dead` letters, `rejected` by
     the target without saying which, `left_out` for lack of a record in the format, `damaged` stretches, `missing`

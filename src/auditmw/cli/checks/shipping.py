@@ -123,6 +123,15 @@ def _cursor(folder: Path) -> Iterator[Finding]:
         yield fail("ship.cursor", seen, advice)
 
 
+def check_begun(audit: Audit) -> Iterator[Finding]:
+    """Yield the targets that the application ships to by itself, and to which it never began to."""
+    for status in audit.health().get("shipping", ()):
+        if status["state"] == "new":
+            seen = f"the app ships to {status['target']}, and no process has begun to"
+            advice = "it begins with the first event of a worker; a server may run no threads (uWSGI: enable-threads)"
+            yield warn("ship.begun", seen, advice)
+
+
 def check_quota(audit: Audit, directory: Path) -> Iterator[Finding]:
     """Yield how much of its quota the journal has, and what happens when it is full."""
     quota = audit.journal.quota if isinstance(audit.journal, Journal) else None
