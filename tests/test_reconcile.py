@@ -187,6 +187,18 @@ def test_a_request_that_is_still_running_is_none_yet(directory, url):
     journal.close()
 
 
+def test_what_a_running_process_wrote_since_is_on_its_way(directory, url):
+    journal = Journal(directory)
+    for number in range(1, 6):
+        journal.append(body(number))
+    ship(directory, url, [ident(5)])
+    for number in range(6, 9):
+        journal.append(body(number))
+    found = compared(directory, url)
+    assert found.days == (Day(DAY, 8, 3, 0, 1),)
+    journal.close()
+
+
 def test_difficult_events_are_found_where_they_have_ids(directory, url):
     known = {name: each for name, each in DIFFICULT.items() if "id" not in name.split() and name != "no id"}
     write_events(directory, list(known.values()))
@@ -228,6 +240,18 @@ def test_dead_letters_are_told_apart(directory, tmp_path, database):
     found = compared(directory, url)
     assert found.days == (Day(DAY, 3, 0, 1, 0),)
     assert run(directory, url).exit_code == 1
+
+
+def test_what_is_rejected_when_it_is_sent_again_is_a_dead_letter_then(directory, database):
+    pytest.importorskip("psycopg")
+    url = database.url(schema="refusing")
+    write_events(directory, [body(1), body(2, event="poison"), body(3)])
+    ship(directory, url, [ident(2), ident(3)])
+    database.execute("ALTER TABLE refusing.events ADD CHECK (event IS DISTINCT FROM 'poison')")
+    result = run(directory, url, "--resend")
+    assert result.exit_code == 1
+    assert "1 events were sent again, 1 are dead letters now." in result.stderr
+    assert compared(directory, url).days == (Day(DAY, 3, 0, 1, 0),)
 
 
 def test_the_command_tells_and_sends_again(directory, tmp_path):
