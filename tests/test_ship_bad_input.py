@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from auditmw.cli.program import program
 from auditmw.journal import journal_files
 from certificates import Certificates
 from journal_tools import needs_root
@@ -53,10 +55,12 @@ class Deployment:
     def url(self, **options):
         return self.server.url(schema=self.schema, **options)
 
-    def ship(self, url, prelude=""):
-        script = f"import sys\n{prelude}\nfrom auditmw.cli import main\nsys.exit(main())"
-        command = [sys.executable, "-c", script, "ship", self.directory, "--to", url, "--name", NAME, "--once"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    def arguments(self, url):
+        return ["ship", str(self.directory), "--to", url, "--name", NAME, "--once"]
+
+    def ship(self, url):
+        done = CliRunner().invoke(program, self.arguments(url))
+        return done.exit_code, done.output
 
     def rows(self):
         return [ident for (ident,) in self.server.execute(f"SELECT id FROM {self.schema}.events ORDER BY id")]
@@ -67,7 +71,7 @@ def deployment(tmp_path, server, certificates):
     made = Deployment(tmp_path / "audit", server, certificates)
     made.directory.mkdir()
     write_events(made.directory, [body(1)])
-    assert made.ship(made.url()).returncode == 0
+    assert made.ship(made.url())[0] == 0
     write_events(made.directory, [body(2)])
     return made
 
@@ -77,7 +81,10 @@ def wrong_scheme(deployment):
 
 
 def missing_extra(deployment):
-    return deployment.ship(deployment.url(), prelude="sys.modules['psycopg'] = None"), lambda: None
+    script = "import sys; sys.modules['psycopg'] = None\nfrom auditmw.cli import main\nsys.exit(main())"
+    command = [sys.executable, "-c", script, *deployment.arguments(deployment.url())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return (done.returncode, done.stdout + done.stderr), lambda: None
 
 
 def wrong_password(deployment):
@@ -134,15 +141,15 @@ def test_bad_input_is_told_clearly_and_loses_nothing(deployment, break_it, code,
     before = {file: file.read_bytes() for file in journal_files(deployment.directory)}
     cursor = deployment.directory / "ship" / NAME / "cursor.json"
     position = cursor.read_bytes()
-    done, mend = break_it(deployment)
-    assert (done.returncode, says in " ".join(done.stderr.split())) == (code, True), done.stderr
-    assert "Traceback" not in done.stderr
-    assert "guessed" not in done.stdout + done.stderr
+    (exit_code, output), mend = break_it(deployment)
+    assert (exit_code, says in " ".join(output.split())) == (code, True), output
+    assert "Traceback" not in output
+    assert "guessed" not in output
     assert {file: file.read_bytes() for file in journal_files(deployment.directory)} == before
     assert os.path.exists(cursor)
     assert b'"shipped":1}' in position
     assert b'"shipped":1}' in cursor.read_bytes()
     mend()
     assert deployment.rows() == [ident(1)]
-    assert deployment.ship(deployment.url()).returncode == 0
+    assert deployment.ship(deployment.url())[0] == 0
     assert deployment.rows() == [ident(1), ident(2)]
