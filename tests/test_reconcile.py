@@ -229,8 +229,8 @@ def test_a_range_is_all_that_is_compared(directory, url):
     assert [(day.day.day, day.missing) for day in found.days] == [(5, 1), (6, 1), (7, 1)]
 
 
-def test_dead_letters_are_told_apart(directory, tmp_path, database):
-    pytest.importorskip("psycopg")
+@pytest.mark.needs("postgres", "psycopg")
+def test_dead_letters_are_told_apart(directory, database):
     url = database.url(schema="dead")
     with closing(target_for(url)) as target:
         target.claim("nobody")  # makes the tables
@@ -242,8 +242,8 @@ def test_dead_letters_are_told_apart(directory, tmp_path, database):
     assert run(directory, url).exit_code == 1
 
 
+@pytest.mark.needs("postgres", "psycopg")
 def test_what_is_rejected_when_it_is_sent_again_is_a_dead_letter_then(directory, database):
-    pytest.importorskip("psycopg")
     url = database.url(schema="refusing")
     write_events(directory, [body(1), body(2, event="poison"), body(3)])
     ship(directory, url, [ident(2), ident(3)])
