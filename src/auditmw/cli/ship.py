@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,15 @@ import click
 
 from auditmw.cli.checks.shipping import check_target
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
-from auditmw.cli.service import shown_log, stopped_by_signals
+from auditmw.cli.service import shown_log
+from auditmw.cli.shippers import Shippers, work_with
 from auditmw.cli.tables import Table
 from auditmw.formats.line import FormatError
 from auditmw.formats.records import RECORD_FORMATS
-from auditmw.journal.cursor import CursorError
 from auditmw.reading import what_is_wrong_with
 from auditmw.ship.address import Address, AddressError
-from auditmw.ship.process import dedicate
 from auditmw.ship.shipper import MOST_DEAD_IN_A_ROW, Shipper
 from auditmw.ship.status import Status, prometheus, statuses
-from auditmw.ship.target import ShipError
 from auditmw.ship.targets import KINDS, target_for
 
 _COLUMNS = ("name", "state", "left", "seconds behind", "events/s", "shipped", "dead letters")
@@ -105,19 +102,13 @@ def ship(
         return
     shippers = _shippers(directory, urls, record_format, name, max_dead)
     with shown_log(shown, "auditmw.ship"):
-        dedicate()
-        if replay:
-            worst = _each(shown, shippers, lambda shipper, to: _replay(shown, shipper, to))
-        elif once:
-            worst = _each(shown, shippers, lambda shipper, to: _once(shown, shipper, to, take_over))
-        else:
-            worst = _run(shown, shippers, take_over)
+        worst = work_with(shown, shippers, once=once, replay=replay, take_over=take_over)
     click.get_current_context().exit(worst)
 
 
 def _shippers(
     directory: Path, urls: Sequence[str], record_format: str | None, name: str | None, max_dead: int
-) -> list[tuple[Shipper, str]]:
+) -> Shippers:
     """Return the shippers, and where each goes."""
     if not urls:
         raise click.UsageError(f"say --to where: {', '.join(f'{scheme}:' for scheme in KINDS)}")
@@ -136,61 +127,6 @@ def _shippers(
         shipper = Shipper(directory, target, name=folder, shown=address.shown, most_dead_in_a_row=max_dead)
         made[folder] = shipper, address.shown
     return list(made.values())
-
-
-def _each(shown: Output, shippers: list[tuple[Shipper, str]], work: Callable[[Shipper, str], bool]) -> int:
-    """Do the work for one target after the other; one that fails does not keep the others from it."""
-    failed = False
-    found = False
-    for shipper, to in shippers:
-        try:
-            found |= not work(shipper, to)
-        except (ShipError, CursorError, OSError) as error:
-            failed = True
-            shown.problem(f"{to}: {error}", "red")
-    return Unreadable.exit_code if failed else EXIT_FOUND if found else EXIT_OK
-
-
-def _once(shown: Output, shipper: Shipper, to: str, take_over: bool) -> bool:
-    if shipper.run_once(take_over=take_over):
-        return True
-    shown.problem(f"{to}: another shipper is at it; nothing was done here.")
-    return False
-
-
-def _replay(shown: Output, shipper: Shipper, to: str) -> bool:
-    sent, again = shipper.replay()
-    shown.note(f"{to}: {sent} dead letters were sent, {again} were rejected again.")
-    return not again
-
-
-def _run(shown: Output, shippers: list[tuple[Shipper, str]], take_over: bool) -> int:
-    """Ship in one thread per target, until a signal comes or all of them ended."""
-    failures: list[str] = []
-    ended = threading.Semaphore(0)
-
-    def work(shipper: Shipper, to: str) -> None:
-        try:
-            shipper.run(take_over=take_over)
-        except (ShipError, CursorError, OSError) as error:
-            failures.append(to)
-            shown.problem(f"{to}: {error}", "red")
-        finally:
-            ended.release()
-
-    def stop() -> None:
-        for shipper, _ in shippers:
-            shipper.stop()
-
-    with stopped_by_signals(stop):
-        threads = [threading.Thread(target=work, args=each, name=f"ship {each[1]}") for each in shippers]
-        for thread in threads:
-            thread.start()
-        shown.note(f"Shipping to {', '.join(to for _, to in shippers)}; Ctrl-C ends it.")
-        for _ in threads:
-            while not ended.acquire(timeout=1.0):  # so that the signal's handler gets its turn
-                pass
-    return Unreadable.exit_code if failures else EXIT_OK
 
 
 def _show(shown: Output, found: Sequence[Status]) -> None:

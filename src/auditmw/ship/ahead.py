@@ -9,14 +9,14 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from auditmw.journal.cursor import Cursor
+from auditmw.ship.origin import Reader
 from auditmw.ship.portion import Portion
-from auditmw.ship.source import Source
 
 
 class Ahead:
     """Reads from one source, in a thread of its own when it is told to `begin`; the first such call starts it."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Reader) -> None:
         self._source = source
         self._thread = ThreadPoolExecutor(1, "auditmw-read-ahead")
         self._reading: Future[Portion | None] | None = None
@@ -32,7 +32,7 @@ class Ahead:
             wait([self._reading])
 
     def next(self, cursor: Cursor) -> Portion | None:
-        """Return what comes after the cursor; None when there is nothing now. Raises OSError for the directory.
+        """Return what comes after the cursor; None when there is nothing now. Raises as the source.
 
         After `begin`, the cursor may differ from the one there in its counts only.
         """

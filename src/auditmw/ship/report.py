@@ -13,7 +13,7 @@ from auditmw.journal.cursor import Cursor
 from auditmw.ship import status
 from auditmw.ship.batch import Entry
 from auditmw.ship.delivery import Delivered
-from auditmw.ship.status import Status
+from auditmw.ship.status import Lag, Status
 from auditmw.ship.target import ShipError, UnusableError
 
 WRITE_SECONDS = 1.0
@@ -23,30 +23,50 @@ _log = logging.getLogger("auditmw.ship")
 
 
 class Report:
-    """Of one shipper; never raises. Written at most once a second, unless the state changes."""
+    """Of one shipper, or collector; never raises. Written at most once a second, unless the state changes.
 
-    def __init__(self, folder: Path, target: str, clock: Callable[[], float], now: Callable[[], datetime]) -> None:
-        self._folder, self._clock, self._now = folder, clock, now
-        self._status = Status(name=folder.name, target=target, state="standby", pid=os.getpid())
+    `stream`: the one that is collected from. `lag`: what is left, where that cannot be measured by those who look.
+    `log`: hears of what went wrong, the same at most once a minute.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        target: str,
+        clock: Callable[[], float],
+        now: Callable[[], datetime],
+        *,
+        stream: str = "",
+        lag: Callable[[], Lag] = Lag,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        self._folder, self._clock, self._now, self._lag = folder, clock, now, lag
+        self._status = Status(name=folder.name, target=target, state="standby", pid=os.getpid(), stream=stream)
+        self._log = log or (lambda text: _log.warning("auditmw: shipping to %s: %s", target, text))
         self._retries = 0
         self._events = 0  # since the rate was measured last
         self._measured_at = clock()
         self._written_at = float("-inf")
         self._said: dict[str, float] = {}
 
-    def begin(self, cursor: Cursor) -> None:
-        """Tell that this shipper leads."""
+    def begin(self, counts: Mapping[str, int], *, epoch: int = 0, state: str = "shipping") -> None:
+        """Tell that this shipper leads, and what came of all events so far."""
         self._measured_at = self._clock()
-        self._change(epoch=cursor.epoch, counts=dict(cursor.counts), pid=os.getpid())
-        self.tell("shipping")
+        self._change(epoch=epoch, counts=dict(counts), pid=os.getpid())
+        self.tell(state)
 
     def shipped(self, done: Delivered, cursor: Cursor, unreadable: Mapping[str, str]) -> None:
         """Tell what came of a batch."""
-        self._events += done.events
-        self._change(counts={**cursor.counts, "retries": self._retries}, unreadable=tuple(unreadable.values()))
+        self._change(unreadable=tuple(unreadable.values()))
+        self.count(done.events, cursor.counts)
         if done.rejected:
             self._say(f"the target dropped {done.rejected} events of a batch and does not say which: {done.note}")
         self.tell("shipping")
+
+    def count(self, events: int, counts: Mapping[str, int]) -> None:
+        """Tell how many events came through, and what came of all so far."""
+        self._events += events
+        self._change(counts={**counts, "retries": self._retries})
 
     def buried(self, entry: Entry, reason: str) -> None:
         """Tell that an event was rejected."""
@@ -69,7 +89,7 @@ class Report:
             rate = self._events / (now - self._measured_at)
             self._events, self._measured_at = 0, now
             self._change(events_per_second=round(rate, 1))
-        self._change(state=state, updated=self._time())
+        self._change(state=state, updated=self._time(), lag=self._lag())
         self._written_at = now
         with contextlib.suppress(OSError):  # it is only for those who look
             status.write(self._folder, self._status)
@@ -88,4 +108,4 @@ class Report:
         if len(self._said) > 100:
             self._said.clear()
         self._said[key] = now
-        _log.warning("auditmw: shipping to %s: %s", self._status.target, text)
+        self._log(text)

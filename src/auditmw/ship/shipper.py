@@ -25,7 +25,7 @@ from pathlib import Path
 
 from auditmw.journal import Damage
 from auditmw.journal import cursor as cursors
-from auditmw.journal.cursor import CURSOR, SHIP, Cursor, CursorError, DamagedCursorError
+from auditmw.journal.cursor import CURSOR, Cursor, CursorError, DamagedCursorError
 from auditmw.journal.smallfile import make_folder
 from auditmw.ship.ahead import Ahead
 from auditmw.ship.backoff import Backoff
@@ -34,9 +34,9 @@ from auditmw.ship.courier import Courier
 from auditmw.ship.deadletters import DeadLetters
 from auditmw.ship.delivery import Delivered, deliver
 from auditmw.ship.lease import Lease
+from auditmw.ship.origin import JournalOrigin, Origin, Reader
 from auditmw.ship.portion import Portion
 from auditmw.ship.report import Report
-from auditmw.ship.source import Source
 from auditmw.ship.target import (
     CursorKeeper,
     FencedError,
@@ -63,8 +63,8 @@ class Shipper:
 
     `name`: of the target's folder, DIR/ship/<name>. `shown`: the target's URL without secrets. `clock`: seconds that
     never go back. `now`: the time, aware. `wait`: waits so many seconds and returns True when it is to stop.
-    `most_dead_in_a_row`: see rule 4. `reads_ahead`: whether a thread may read while the target has a batch.
-    Constructing it does no I/O.
+    `most_dead_in_a_row`: see rule 4. `reads_ahead`: whether a thread may read while the target has a batch. `origin`:
+    what is shipped in place of the journal, which then has the folder of `name`. Constructing it does no I/O.
     """
 
     def __init__(
@@ -80,9 +80,11 @@ class Shipper:
         backoff: Backoff | None = None,
         most_dead_in_a_row: int = MOST_DEAD_IN_A_ROW,
         reads_ahead: bool = True,
+        origin: Origin | None = None,
     ) -> None:
         self._directory = Path(os.path.abspath(os.fsdecode(directory)))
-        self._folder = self._directory / SHIP / name
+        self._origin = origin or JournalOrigin(self._directory, clock)
+        self._folder = self._origin.folder / name
         self._target = target
         self._name, self._shown = name, shown or name
         self._clock, self._now = clock, now
@@ -95,10 +97,10 @@ class Shipper:
         self._dead = DeadLetters(self._folder, self._shown, now)
         self._cursor, self._is_saved = Cursor(""), True
         self._portion: Portion | None = None
-        self._source: Source | None = None
+        self._source: Reader | None = None
         self._ahead: Ahead | None = None
         self._courier: Courier | None = None
-        self._report = Report(self._folder, self._shown, clock, now)
+        self._report = Report(self._folder, self._shown, clock, now, stream=self._origin.stream, lag=self._origin.lag)
         self._keeper = target if isinstance(target, CursorKeeper) else None
 
     # What others call.
@@ -121,7 +123,7 @@ class Shipper:
         Raises RetryableError, UnusableError at the first failure: nothing is lost, call it again; else as `run`.
         """
         os.stat(self._directory)
-        make_folder(self._directory / SHIP)
+        make_folder(self._origin.folder)
         make_folder(self._folder)
         if not self._lease.acquire(take_over=take_over):
             return False
@@ -167,7 +169,7 @@ class Shipper:
     def _lead(self, take_over: bool) -> None:
         """Wait until this shipper leads, and has its cursor."""
         os.stat(self._directory)
-        make_folder(self._directory / SHIP)
+        make_folder(self._origin.folder)
         make_folder(self._folder)
         while not self._stopping.is_set() and not self._lease.acquire(take_over=take_over):
             self._wait(LEASE_SECONDS)
@@ -180,7 +182,7 @@ class Shipper:
 
     def _begin(self) -> None:
         """Load the cursor, and make it known that there is a new leader."""
-        journal = cursors.journal_id(self._directory)
+        journal = self._origin.identity()
         local = cursor = self._loaded(journal)
         if self._keeper is not None:
             claim = self._keeper.claim(f"{journal}/{self._name}")
@@ -191,13 +193,12 @@ class Shipper:
             cursor = replace(cursor, epoch=cursor.epoch + 1)
         cursors.save(self._folder / CURSOR, replace(local, epoch=cursor.epoch))
         self._cursor, self._is_saved = cursor, True
-        self._source = Source(
-            self._directory,
+        self._source = self._origin.open(
+            self._folder,
             max_events=self._target.max_events,
             max_bytes=self._target.max_bytes,
             render=self._target.record,
             on_damage=self._tell_damage,
-            clock=self._clock,
         )
         self._ahead = Ahead(self._source)
         cut_off = self._source.again(replace(local, epoch=cursor.epoch)) if local.pending else None
@@ -206,7 +207,7 @@ class Shipper:
         self._courier = Courier(
             self._target, self._name, self._dead, self._report, dead=dead, most_dead=self._most_dead
         )
-        self._report.begin(cursor)
+        self._report.begin(cursor.counts, epoch=cursor.epoch)
 
     def _loaded(self, journal: str) -> Cursor:
         path = self._folder / CURSOR
@@ -221,7 +222,7 @@ class Shipper:
     def _belonging(self, cursor: Cursor, journal: str, source: str) -> Cursor:
         if cursor.journal != journal:
             raise CursorError(
-                f"expected the cursor of this journal ({journal}) in {source}, not that of another one "
+                f"expected the cursor of this {self._origin.kind} ({journal}) in {source}, not that of another one "
                 f"({cursor.journal}): give this shipper another --name, or remove the cursor to ship all from the start"
             )
         return cursor
@@ -266,7 +267,7 @@ class Shipper:
         assert self._ahead is not None  # noqa: S101 - there is a cursor
         try:
             portion = self._ahead.next(self._cursor)
-        except OSError:
+        except (OSError, ShipError):
             if self._is_saved:
                 raise
             portion = None
@@ -277,6 +278,7 @@ class Shipper:
             if self._courier is not None and not self._is_saved:
                 self._courier.forget()  # the batch before
             self._is_saved = True
+            self._origin.settled(self._cursor)
         self._portion = portion
 
     def _rendered(self, entry: Entry) -> Entry:
@@ -312,6 +314,7 @@ class Shipper:
                 self._ahead.close()
             self._portion, self._source, self._ahead = None, None, None
             self._target.close()
+            self._origin.close()
             if self._lease.is_held():
                 self._report.tell("stopped")
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -25,6 +25,7 @@ from auditmw.ship.lease import is_leased
 
 STATUS = "status.json"
 IDLE_STATES = ("stopped", "gone")
+UP_STATES = ("shipping", "collecting", "idle")
 _TAIL_BYTES = 64 * 1024
 
 
@@ -39,12 +40,15 @@ class Lag:
 
 @dataclass(frozen=True)
 class Status:
-    """One target's. `state`: shipping, idle, retrying, unusable; stopped, gone (its process died); new (never begun).
+    """One target's.
 
+    `state`: shipping (collecting, into a directory), idle, retrying, unusable; stopped, gone (its process died); new
+    (never begun).
     `counts`: events by what came of them, for as long as there is the cursor: `shipped`, `dead` letters, `rejected` by
     the target without saying which, `left_out` for lack of a record in the format, `damaged` stretches, `missing`
     lines; and `retries` of this process. `updated`: when the shipper last said something (RFC 3339, UTC).
-    `unreadable`: the files that cannot be read, and whose writers wait.
+    `unreadable`: the files that cannot be read, and whose writers wait. `stream`: where the events come from, when
+    that is not the directory's journal (collect/).
     """
 
     name: str
@@ -60,6 +64,7 @@ class Status:
     last_error: str = ""
     last_error_at: str = ""
     unreadable: tuple[str, ...] = ()
+    stream: str = ""
 
 
 def write(folder: Path, status: Status) -> None:
@@ -79,22 +84,25 @@ def statuses(directory: str | os.PathLike[str], now: datetime | None = None) -> 
     directory, found = Path(directory), []
     os.stat(directory)
     for name, cursor in cursors(directory).items():
-        folder = directory / SHIP / name
-        told = _told(folder)
-        status = Status(**{"state": "stopped", "target": "", **told, "name": name})
-        if status.state not in IDLE_STATES and not _runs(status.pid, folder):
-            status = replace(status, state="gone")
-        dead = len(DeadLetters(folder, ""))
-        found.append(replace(status, lag=lag(directory, cursor, now), dead_letters=dead))
+        status = last_told(directory / SHIP / name)
+        found.append(replace(status, lag=lag(directory, cursor, now)))
     return found
+
+
+def last_told(folder: Path) -> Status:
+    """Return what was said last of a target in its folder, the lag too; as "gone" when nobody says it any more."""
+    status = Status(**{"state": "stopped", "target": "", **_told(folder), "name": folder.name})
+    if status.state not in IDLE_STATES and not _runs(status.pid, folder):
+        status = replace(status, state="gone")
+    return replace(status, dead_letters=len(DeadLetters(folder, "")))
 
 
 def _told(folder: Path) -> dict[str, Any]:
     try:
         told = json.loads((folder / STATUS).read_bytes())
-        told = {key: value for key, value in told.items() if key in Status.__dataclass_fields__ and key != "lag"}
-        return {**told, "unreadable": tuple(told.get("unreadable", ()))}
-    except (OSError, ValueError, AttributeError):
+        told = {key: value for key, value in told.items() if key in Status.__dataclass_fields__}
+        return {**told, "unreadable": tuple(told.get("unreadable", ())), "lag": Lag(**told.get("lag", {}))}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
@@ -157,7 +165,10 @@ def _size(file: Path) -> int:
         return 0
 
 
-_METRICS = (
+Metrics = Sequence[tuple[str, str, str]]
+"""Names without a prefix, types, and what they are."""
+
+SHIPPED: Metrics = (
     ("lag_events", "gauge", "Lines of the journal that are not shipped yet."),
     ("lag_bytes", "gauge", "Bytes of the journal that are not shipped yet."),
     ("lag_seconds", "gauge", "Age of the oldest event that is not shipped yet."),
@@ -168,14 +179,16 @@ _METRICS = (
 )
 
 
-def prometheus(found: Iterable[Status]) -> str:
+def prometheus(found: Iterable[Status], metrics: Metrics = SHIPPED, prefix: str = "auditmw_ship") -> str:
     """Return the statuses in the text format of Prometheus (exposition format 0.0.4), for every target."""
     found, lines = list(found), []
-    for metric, kind, help_ in _METRICS:
-        name = f"auditmw_ship_{metric}"
+    for metric, kind, help_ in metrics:
+        name = f"{prefix}_{metric}"
         lines += [f"# HELP {name} {help_}", f"# TYPE {name} {kind}"]
         for status in found:
             labels = f'name="{_label(status.name)}",target="{_label(status.target)}"'
+            if status.stream:
+                labels += f',stream="{_label(status.stream)}"'
             if metric == "events_total":
                 lines += [f'{name}{{{labels},kind="{_label(k)}"}} {n}' for k, n in sorted(status.counts.items())]
             else:
@@ -185,7 +198,7 @@ def prometheus(found: Iterable[Status]) -> str:
 
 def _value(status: Status, metric: str) -> float:
     if metric == "up":
-        return int(status.state in ("shipping", "idle"))
+        return int(status.state in UP_STATES)
     if metric.startswith("lag_"):
         value: float = getattr(status.lag, metric.removeprefix("lag_"))
         return value
