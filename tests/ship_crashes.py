@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from auditmw.collect import aside
 from auditmw.journal import cursor, smallfile
 from auditmw.ship import deadletters, lease, status
 from ship_conformance import between
 
-MODULES = (cursor, smallfile, deadletters, lease, status)
+MODULES = (cursor, smallfile, deadletters, lease, status, aside)
 STEPS = frozenset({"open", "write", "fsync", "replace", "rename", "unlink", "link", "mkdir"})
 
 

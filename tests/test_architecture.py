@@ -109,7 +109,7 @@ TABLE = {
         "archive formats journal", "orjson psycopg redis google grpc opentelemetry asyncio nats confluent_kafka"
     ),
     "reconcile": row("archive journal ship"),
-    "collect": row("archive event journal ship trace", "confluent_kafka duckdb nats orjson"),
+    "collect": row("archive event formats journal ship", "confluent_kafka duckdb nats orjson"),
     "importing": row("archive event formats journal redact shapes", "orjson zstandard"),
     "viewer": row(f"archive formats forks journal query {PUBLIC_API}", "asgiref asyncio orjson werkzeug"),
     # The outermost: nobody imports these.

@@ -88,10 +88,11 @@ def test_a_file_that_is_still_there_keeps_its_name(tmp_path):
 
 
 def test_other_writers_keep_their_names(tmp_path):
-    for writer in ("a", "b", f"collect-{'0' * 16}-1-2", f"collect-{'0' * 16}-3-4"):
+    names = {"a", "b", f"collect-{'0' * 16}-1-2", f"collect-{'1' * 16}-3-4", f"collect-{'0' * 16}-4-5"}
+    for writer in names:
         write_file(tmp_path, writer, 1, [body(1)])
     archived(tmp_path)
-    assert archived_writers(tmp_path) == {"a", "b", f"collect-{'0' * 16}-1-2", f"collect-{'0' * 16}-3-4"}
+    assert archived_writers(tmp_path) == names
 
 
 def test_what_was_pruned_stays_known(tmp_path):

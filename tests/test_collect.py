@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,59 +18,15 @@ from auditmw.archive import archive
 from auditmw.collect import collector as collecting
 from auditmw.collect.collector import Collector
 from auditmw.collect.events import ForeignError, event_of
-from auditmw.collect.feed import Message, Positions
+from auditmw.collect.feed import Message
 from auditmw.collect.feeds import feed_for
-from auditmw.collect.ledger import Ledger, Span
+from auditmw.collect.ledger import Ledger
 from auditmw.journal import journal_files, writer_of
+from auditmw.journal.spans import Messages
 from auditmw.ship.address import AddressError
 from auditmw.ship.target import RetryableError
+from listed_feed import OTHER, TRACK, Listed, bodies
 from ship_conformance import DIFFICULT, FakeTime, body, ident, idents
-
-TRACK, OTHER = "0123456789abcdef", "fedcba9876543210"
-
-
-class Listed:
-    """A feed of lists: the messages of each track, the first of which are gone already."""
-
-    def __init__(self, tracks: Mapping[str, Sequence[bytes]], *, gone: int = 0, at_once: int = 100) -> None:
-        self.tracks = {track: list(bodies) for track, bodies in tracks.items()}
-        self.gone, self.at_once = gone, at_once
-        self.acknowledged: dict[str, int] = {}
-        self.failures: list[Exception] = []
-        self.connections = 0
-        self._left: list[Message] = []
-
-    def connect(self) -> str:
-        self.connections += 1
-        return "listed"
-
-    def begin(self, positions: Positions) -> None:
-        self._left = []
-        for track, bodies in self.tracks.items():
-            position = positions(track)
-            start = max(position, self.gone)
-            for at in range(start, len(bodies)):
-                self._left.append(Message(track, at + 1, bodies[at], start - position if at == start else 0))
-
-    def read(self, most: int, seconds: float) -> Sequence[Message]:
-        if self.failures:
-            raise self.failures.pop()
-        size = min(most, self.at_once)
-        some, self._left = self._left[:size], self._left[size:]
-        return some
-
-    def is_at_end(self) -> bool:
-        return not self._left
-
-    def acknowledge(self, collected: Mapping[str, int]) -> None:
-        self.acknowledged |= collected
-
-    def close(self) -> None:
-        pass
-
-
-def bodies(first: int, last: int) -> list[bytes]:
-    return [body(number) for number in range(first, last + 1)]
 
 
 def collector(directory: Path, feed: Listed, **options) -> Collector:
@@ -341,10 +297,10 @@ def test_a_name_that_no_collector_wrote_is_no_position():
 
 @given(st.integers(1, 10**18), st.integers(0, 10**18))
 def test_a_name_says_what_is_in_it(first, more):
-    span = Span(TRACK, first, min(first + more, 10**18))
-    assert Span.of_writer(span.writer) == span
-    assert re.fullmatch(r"[^.\s][^\s]*", span.writer)
-    assert Ledger([span.writer]).position(TRACK) == span.last
+    messages = Messages(TRACK, first, min(first + more, 10**18))
+    assert Messages.of_writer(messages.writer) == messages
+    assert re.fullmatch(r"[^.\s][^\s]*", messages.writer)
+    assert Ledger([messages.writer]).position(TRACK) == messages.last
 
 
 @given(st.binary(max_size=200))

@@ -3,8 +3,9 @@
 1. New parts are written and in their places before the manifest lists them; a superseded file is deleted after the
    manifest has listed it as retired for the grace time. So a cut-off step leaves files that the manifest does not list,
    and the next leader removes them, or files that it lists as retired, and the next leader deletes them.
-2. The name of an imported file stays for ever, so those of one import are told together once the files are gone: in the
-   manifest, and in the parts that they are merged into.
+2. What was imported or collected is known from the names of its journal files, for ever (journal/spans.py). So those
+   that follow each other are told together once the files are gone: in the manifest, and in the parts that they are
+   merged into.
 3. The first manifest is stored before the first part is written: parts without a manifest mean that it was lost.
 """
 
@@ -31,10 +32,7 @@ from auditmw.archive.sql import connect
 from auditmw.journal import journal_files, writer_of
 from auditmw.journal.cursor import held_files
 from auditmw.journal.layout import JOURNAL
-from auditmw.journal.spans import Chains
-
-IMPORTED = "import-"
-"""How the writers of imported files begin. What was imported is known from the names of its journal files, for ever."""
+from auditmw.journal.spans import Chains, told_by
 
 GRACE = timedelta(seconds=60)
 """For how long superseded files stay, for queries that began before."""
@@ -42,7 +40,7 @@ GRACE = timedelta(seconds=60)
 MEMORY_BYTES = 512 * 1024 * 1024
 """What an archive step may use of memory for DuckDB; the process takes about 100 MiB more."""
 
-_ONLY = Ranges([(1, 1)])  # the one journal file of an import's writer
+_ONLY = Ranges([(1, 1)])  # the one journal file of what is written whole
 _MEMORY_BYTES_A_THREAD = 128 * 1024 * 1024
 _THREADS = 2  # at most: others want to work, too
 
@@ -176,7 +174,7 @@ class Leader:
                 os.rmdir(folder)
         present = {writer_of(file) for file in journal_files(self.layout.directory)}
         besides = self.manifest.besides.items()
-        kept = {w: numbers for w, numbers in besides if w in present or w.startswith(IMPORTED)}
+        kept = {w: numbers for w, numbers in besides if w in present or told_by(w)}
         chains = Chains(present | self.manifest.sources.keys())
         parts = self.manifest.parts
         self.store(
@@ -216,7 +214,7 @@ class Leader:
 
 
 def _told(sources: Sources, chains: Chains, present: Collection[str]) -> Sources:
-    """Return these journal files with those of one import told together, where they are gone."""
+    """Return these journal files with those that follow each other told together, where they are gone."""
     names = chains.joined(writer for writer, numbers in sources.items() if writer not in present and numbers == _ONLY)
     return {names.get(writer, writer): numbers for writer, numbers in sources.items()} if names else sources
 

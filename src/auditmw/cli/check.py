@@ -14,6 +14,7 @@ from rich.text import Text
 
 from auditmw.cli.checks.application import AppNotLoadedError, check_application, load_audit
 from auditmw.cli.checks.archive import archived_events, check_archive
+from auditmw.cli.checks.collecting import check_collecting
 from auditmw.cli.checks.directory import check_directory
 from auditmw.cli.checks.finding import Finding, fail
 from auditmw.cli.checks.journal import check_journal, read_journal
@@ -42,9 +43,9 @@ def check(directory: Path, app: str | None, **output: Any) -> None:
     """Say what is wrong or missing around the audit directory DIRECTORY, and what to do about it.
 
     Looks at permissions, disk and file system, reads the whole journal and the archive, and looks at how each target of
-    shipping is doing, at the clock, the versions, and at what the newest requests say about the proxies in front; with
-    --app also at its configuration and quota. Nothing is changed. The exit code is 1
-    when something fails. Run it as the user that the app runs as.
+    shipping and each collector is doing, at the clock, the versions, and at what the newest requests say about the
+    proxies in front; with --app also at its configuration and quota. Nothing is changed. The exit code is 1 when
+    something fails. Run it as the user that the app runs as.
     """
     shown = Output(**output)
     levels = []
@@ -72,6 +73,7 @@ def _findings(directory: Path, app: str | None) -> Iterator[Finding]:
             yield from check_proxies(reading.requests())
         yield from check_archive(directory)
         yield from check_shipping(directory, datetime.now(UTC))
+        yield from check_collecting(directory, datetime.now(UTC))
     if app is not None:
         try:
             audit = load_audit(app)

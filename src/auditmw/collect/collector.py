@@ -1,12 +1,14 @@
 """The loop that collects: messages, events, one journal file, acknowledgement.
 
 1. Messages are gathered until there are `most_events`, or `most_bytes`, or the first of them is `every_seconds` old.
-2. Those of one track become one journal file, whole, whose name says which they are (ledger.py). Only when that is
-   durable are they acknowledged. Cut off anywhere, a collector begins behind the last file: nothing is lost or doubled.
+2. Those of one track become one journal file, whole, whose name says which they are (journal/spans.py). Only when that
+   is durable are they acknowledged. Cut off anywhere, a collector begins behind the last file: nothing is lost or
+   doubled.
 3. An event that the directory has already is left out, by its id: the stream may have it twice.
 4. What is no event is set aside, durably, before the file is written (aside.py). Messages that were gone from the
    stream before they could be collected are told by an `auditmw.gap` event in their place.
 5. One collector per feed and directory; the others stand by, and take over when it is gone.
+6. It says how it is doing in DIR/collect/<feed>/status.json (progress.py).
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
@@ -25,15 +28,18 @@ from auditmw.collect.aside import Aside
 from auditmw.collect.events import ForeignError, Known, event_of, gap_before
 from auditmw.collect.feed import Feed, Message
 from auditmw.collect.known import Present
-from auditmw.collect.ledger import Ledger, Span
+from auditmw.collect.ledger import Ledger
+from auditmw.collect.progress import COLLECT, lag_of
 from auditmw.event import timestamp
 from auditmw.journal import journal_files, remove_unfinished, write_file, writer_of
 from auditmw.journal.smallfile import make_folder
+from auditmw.journal.spans import Messages
 from auditmw.ship.backoff import Backoff
 from auditmw.ship.lease import Lease
+from auditmw.ship.report import Report
+from auditmw.ship.status import Lag, last_told
 from auditmw.ship.target import RetryableError, ShipError, UnusableError
 
-COLLECT = "collect"
 EVERY_SECONDS = 5.0
 MOST_EVENTS, MOST_BYTES = 10_000, 8 * 1024 * 1024
 LEASE_SECONDS = 2.0
@@ -88,6 +94,9 @@ class Collector:
         self._ledger = Ledger()
         self._lease: Lease | None = None
         self._aside: Aside | None = None
+        self._report: Report | None = None
+        self._counts_before: Mapping[str, int] = {}  # of earlier processes
+        self._last: Message | None = None  # that is collected
         self._gathered: list[Message] = []
         self._gathered_bytes = 0
         self._since = 0.0
@@ -118,6 +127,9 @@ class Collector:
                     self._flush()
             self._flush()
             return True
+        except ShipError as error:
+            self._tell_failure(error)
+            raise
         finally:
             self._let_go()
 
@@ -136,6 +148,7 @@ class Collector:
                 if self._is_due():
                     self._flush()
                     self._backoff.reset()
+                self._tell("collecting" if self._gathered else "idle")
             self._flush()
         except ShipError as error:
             self._pause(error)
@@ -155,6 +168,7 @@ class Collector:
         live = {writer_of(file) for file in journal_files(self._directory)}
         self._ledger = Ledger(live | archived_writers(self._directory))
         self._feed.begin(self._ledger.position)
+        self._tell("collecting")
         return True
 
     def _leads(self, folder: Path) -> bool:
@@ -165,7 +179,33 @@ class Collector:
         if not lease.acquire():
             return False
         self._lease, self._aside = lease, Aside(folder)
+        self._counts_before = last_told(folder).counts
+        self._report = Report(
+            folder,
+            str(self._directory),
+            self._clock,
+            lambda: datetime.fromtimestamp(self._now_ns() / 1e9, UTC),
+            stream=self._shown,
+            lag=self._lag,
+            log=lambda text: _log.warning("auditmw: %s", text),
+        )
+        self._report.begin(self._counts_before, state="collecting")
         return True
+
+    def _lag(self) -> Lag:
+        """Return what the directory does not have yet."""
+        oldest = self._gathered[0] if self._gathered else self._last
+        return lag_of(len(self._gathered) + self._feed.left(), oldest, self._now_ns())
+
+    def _tell(self, state: str) -> None:
+        if self._report is not None:
+            self._report.tell(state)
+
+    def _tell_failure(self, error: ShipError) -> None:
+        if self._report is None:
+            _log.warning("auditmw: %s", error)
+        else:
+            self._report.failed(error)
 
     def _gather(self, seconds: float) -> bool:
         """Take what comes; return whether anything did."""
@@ -189,6 +229,7 @@ class Collector:
             return
         if self._lease is None or not self._lease.is_held():
             raise RetryableError(f"another collector has taken over {self._directory}")
+        before = self.counts.collected
         gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
         gathered.sort(key=lambda message: message.track)
         events, foreign = _sorted_out(gathered)
@@ -196,9 +237,18 @@ class Collector:
         doubles = self._doubles(list(events.values()))
         for track, messages in groupby(gathered, key=lambda message: message.track):
             self._write(track, list(messages), events, doubles)
+        self._last = gathered[-1]
         collected = {message.track: self._ledger.position(message.track) for message in gathered}
         self._feed.acknowledge(collected)
+        self._tell_progress(self.counts.collected - before)
         self._on_collected(self.counts)
+
+    def _tell_progress(self, events: int) -> None:
+        """Tell of so many new events, and of all that came of this process and of those before it."""
+        assert self._report is not None  # noqa: S101 - `_begin` has made it
+        now = {kind: self._counts_before.get(kind, 0) + number for kind, number in vars(self.counts).items()}
+        self._report.count(events, {**self._counts_before, **now})
+        self._report.tell("collecting")
 
     def _set_aside(self, foreign: Sequence[tuple[Message, str]]) -> None:
         assert self._aside is not None  # noqa: S101 - `_begin` has made it
@@ -227,7 +277,7 @@ class Collector:
         self, track: str, messages: Sequence[Message], events: dict[tuple[str, int], Known], doubles: set[str]
     ) -> None:
         """Write the file of one track. `doubles` grows by what is written."""
-        span = Span(track, self._ledger.position(track) + 1, messages[-1].number)
+        collected = Messages(track, self._ledger.position(track) + 1, messages[-1].number)
         bodies = []
         for message in messages:
             if message.missing:
@@ -245,21 +295,23 @@ class Collector:
             doubles.add(event.id)
             bodies.append(event.body)
             self.counts.collected += 1
-        if write_file(self._directory, span.writer, bodies) is not None:
+        if write_file(self._directory, collected.writer, bodies) is not None:
             self.counts.files += 1
-        self._ledger.add(span)
+        self._ledger.add(collected)
 
     def _pause(self, error: ShipError) -> None:
         self._feed.close()
-        _log.warning("auditmw: %s; trying again", error)
+        self._tell_failure(error)
         self._wait(self._backoff.seconds(most=isinstance(error, UnusableError)))
 
     def _let_go(self) -> None:
         self._feed.close()
         self._present.close()
         if self._lease is not None:
+            if self._lease.is_held():
+                self._tell("stopped")
             self._lease.release()
-        self._lease, self._aside = None, None
+        self._lease, self._aside, self._report = None, None, None
 
 
 def _sorted_out(messages: Sequence[Message]) -> tuple[dict[tuple[str, int], Known], list[tuple[Message, str]]]:

@@ -12,8 +12,8 @@ import orjson
 from auditmw.collect.feed import Message
 from auditmw.event import SCHEMA, SEVERITY, Event, timestamp
 from auditmw.journal import seal
-from auditmw.trace import new_span_id, new_trace_id
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FAMILY = "auditmw.event/"
 _VERSION = SCHEMA.partition(".event/")[2].partition(".")[0]  # the major one
 
@@ -32,6 +32,12 @@ class ForeignError(ValueError):
 
 def event_of(body: bytes) -> Known:
     """Return the event that a message is. Raises ForeignError, which says what is wrong with it."""
+    body, event = parsed(body)
+    return Known(body, event["id"], time_of(event))
+
+
+def parsed(body: bytes) -> tuple[bytes, Event]:
+    """Return the JSON of the event that a message is, and the event. Raises ForeignError."""
     try:
         event: Any = orjson.loads(body)
     except ValueError as error:  # what orjson does not read, no reader of the journal does
@@ -54,19 +60,29 @@ def event_of(body: bytes) -> Known:
         seal(body, 1)
     except ValueError as error:
         raise ForeignError(str(error)) from error
-    return Known(body, ident, _time(event.get("timestamp")))
+    return body, event
 
 
-def _time(given: Any) -> datetime | None:
+def time_of(event: Event) -> datetime | None:
+    """Return when an event was (aware); None where it does not say so."""
     try:
-        moment = datetime.fromisoformat(given)
+        moment = datetime.fromisoformat(event.get("timestamp"))  # type: ignore[arg-type]
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (TypeError, ValueError, OverflowError):
         return None
 
 
+def nanoseconds(moment: datetime) -> int:
+    """Return a moment as the nanoseconds since 1970."""
+    since = moment - _EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+
+
 def gap_before(message: Message, shown: str, now_ns: int) -> bytes:
-    """Return the event that says how many messages were gone before this one could be collected."""
+    """Return the event that says how many messages were gone before this one could be collected.
+
+    It is the same whenever the same is to be said at the same time `now_ns`.
+    """
     digest = hashlib.sha256(f"{message.track} {message.number} gap".encode()).digest()
     milliseconds = now_ns // 1_000_000
     value = milliseconds << 80 | int.from_bytes(digest[:10], "big")
@@ -80,7 +96,7 @@ def gap_before(message: Message, shown: str, now_ns: int) -> bytes:
         "severity": SEVERITY["critical"],
         "message": f"{message.missing} messages were gone from {shown} before they were collected",
         "outcome": {"result": "failure", "reason": "events_lost"},
-        "trace": {"trace_id": new_trace_id(), "span_id": new_span_id(), "flags": 2, "origin": "generated"},
+        "trace": {"trace_id": digest[10:26].hex(), "span_id": digest[24:].hex(), "flags": 2, "origin": "generated"},
         "service": {"name": "auditmw-collect"},
         "source": {"kind": "app", "format": "auditmw"},
         "data": {"count": message.missing, "before": message.number},

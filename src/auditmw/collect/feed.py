@@ -42,6 +42,10 @@ class Feed(Protocol):
         """Return whether everything was read that was there a moment ago."""
         ...
 
+    def left(self) -> int:
+        """Return about how many messages there are that were not read; it asks nobody."""
+        ...
+
     def acknowledge(self, collected: Mapping[str, int]) -> None:
         """Tell that the messages of these tracks up to these numbers are durable here. It is for others to know."""
         ...

@@ -33,6 +33,7 @@ class KafkaFeed:
         self._tracks: dict[int, str] = {}
         self._missing: dict[str, int] = {}
         self._ended: set[int] = set()
+        self._read_up_to: dict[int, int] = {}  # by partition: the next offset
         self._looked_at = 0.0
         self._refusal: ShipError | None = None
 
@@ -65,6 +66,7 @@ class KafkaFeed:
         consumer = self._connected()
         self._missing.clear()
         self._ended.clear()
+        self._read_up_to.clear()
         places = []
         try:
             for partition, track in self._tracks.items():
@@ -80,6 +82,7 @@ class KafkaFeed:
                     self._missing[track] = low - position
                     place.offset = low
                 places.append(place)
+                self._read_up_to[partition] = place.offset
             consumer.assign(places)
         except KafkaException as error:
             raise trouble_of(error.args[0], self._broker.shown) from error
@@ -98,6 +101,10 @@ class KafkaFeed:
         """Return whether every partition was read to its end."""
         return self._ended >= set(self._tracks)
 
+    def left(self) -> int:
+        """Return how many offsets there are up to the ends of the partitions, as they were told last."""
+        return sum(max(0, self._end(partition) - at) for partition, at in self._read_up_to.items())
+
     def acknowledge(self, collected: Mapping[str, int]) -> None:
         """Commit to the consumer group."""
         places = [
@@ -112,6 +119,14 @@ class KafkaFeed:
         if consumer is not None:
             with contextlib.suppress(Exception):
                 consumer.close()
+
+    def _end(self, partition: int) -> int:
+        """Return where a partition ended when a broker last said so."""
+        with contextlib.suppress(KafkaException, RetryableError):
+            place = TopicPartition(self._broker.topic, partition)
+            _low, high = self._connected().get_watermark_offsets(place, cached=True)
+            return int(high)
+        return 0
 
     def _connected(self) -> Consumer:
         if self._consumer is None:
@@ -145,7 +160,7 @@ class KafkaFeed:
             raise trouble_of(error, self._broker.shown)
         self._ended.discard(partition)
         track = self._tracks[partition]
-        number = (fetched.offset() or 0) + 1
+        number = self._read_up_to[partition] = (fetched.offset() or 0) + 1
         return Message(track, number, fetched.value() or b"", self._missing.pop(track, 0))
 
 

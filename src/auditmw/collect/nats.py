@@ -55,6 +55,10 @@ class NatsFeed:
         """Return whether the last message had none behind it."""
         return self._pending == 0
 
+    def left(self) -> int:
+        """Return how many messages there were behind the last one."""
+        return self._pending
+
     def acknowledge(self, collected: Mapping[str, int]) -> None:
         """Tell the server: the last message stands for all before it."""
         last = collected.get(self._track, 0)

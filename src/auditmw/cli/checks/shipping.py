@@ -17,7 +17,7 @@ LAG_SECONDS = 300.0
 SILENT_SECONDS = 300.0  # a shipper that works or has nothing to do says so every second; an attempt takes a minute
 SILENT_WAITING_SECONDS = 3900.0  # one that waits may have been asked to for an hour
 QUOTA_WARN, QUOTA_FAIL = 0.7, 0.9
-_WAITING_STATES = ("retrying", "unusable")
+WAITING_STATES = ("retrying", "unusable")
 _AS_THE_SHIPPER = "chown it to the user that ships, or run this check as that one"
 _COUNTS = {
     "rejected": ("events were dropped by the target, which does not say which ones", "look into the target's own log"),
@@ -50,11 +50,13 @@ def check_target(status: Status, now: datetime) -> Iterator[Finding]:
     if status.state in IDLE_STATES and status.lag.events:
         seen = f"{name}: {status.lag.events:,} events wait, and no shipper runs ({status.state})"
         yield warn("ship.running", seen, f"start it, or remove {SHIP}/{name} if the target was given up")
-    if status.state in _WAITING_STATES and status.last_error:
+    if status.state in WAITING_STATES and status.last_error:
         seen = f"{name}: {status.state}, {status.last_error_at}: {status.last_error}"
         level = fail if status.state == "unusable" else warn
         yield level("ship.target", seen, "it is tried again by itself; nothing is lost while the journal has room")
-    yield from _silent(status, now)
+    if who := silence(status, now):
+        seen = f"{name}: the shipper has said nothing {who}"
+        yield fail("ship.silent", seen, "end that process; --take-over leads in its place at once")
     for kind, (what, advice) in _COUNTS.items():
         if status.counts.get(kind):
             yield warn(f"ship.{kind}", f"{name}: {status.counts[kind]:,} {what}", advice)
@@ -65,21 +67,20 @@ def check_target(status: Status, now: datetime) -> Iterator[Finding]:
         yield fail("ship.unreadable", f"{name}: cannot read {file}; what its writer wrote waits", _AS_THE_SHIPPER)
 
 
-def _silent(status: Status, now: datetime) -> Iterator[Finding]:
-    """Yield a finding about a shipper that has the lead, and does nothing with it."""
-    most = SILENT_WAITING_SECONDS if status.state in _WAITING_STATES else SILENT_SECONDS
+def silence(status: Status, now: datetime) -> str:
+    """Return for how long a process that leads has done nothing, and why that may be; "" when all is well."""
+    most = SILENT_WAITING_SECONDS if status.state in WAITING_STATES else SILENT_SECONDS
     try:
         silent = (now - datetime.fromisoformat(status.updated)).total_seconds()
     except (ValueError, TypeError):
-        return
+        return ""
     if status.state in IDLE_STATES or silent <= most:
-        return
+        return ""
     if _exists(status.pid):
         who = f"its process {status.pid} hangs, or was stopped"
     else:
         who = f"its process {status.pid} is gone, and another one, which it forked or of a container, holds the lock"
-    seen = f"{status.name}: the shipper has said nothing for {silent / 60:.0f} minutes: {who}"
-    yield fail("ship.silent", seen, "end that process; --take-over leads in its place at once")
+    return f"for {silent / 60:.0f} minutes: {who}"
 
 
 def _lag(status: Status) -> Iterator[Finding]:
