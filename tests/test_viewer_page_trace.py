@@ -42,7 +42,7 @@ def test_events_of_all_services_are_a_waterfall_below_their_callers(visit):
     visit.open(f"?page=trace&id={TRACE}&tz=UTC")
     assert [row.removeprefix("Details, level ") for row in rows(visit.page)] == [
         "1 200 POST /checkout shop 0 400 ms",
-        "2 200 GET /stock/17 stock +20 ms 80 ms",
+        "2 200 GET /stock/17 stock on stock1 +20 ms 80 ms",
         "2 502 POST /charges payments +120 ms 250 ms",
         "3 charge_refused payments +300 ms –",
         "1 200 GET /audit ⤴ ledger +350 ms 10 ms",
@@ -59,7 +59,14 @@ def test_events_of_all_services_are_a_waterfall_below_their_callers(visit):
 def test_what_is_known_of_it_is_told_at_a_glance(visit):
     visit.open(f"?page=trace&id={TRACE}&tz=UTC")
     told = " ".join(visit.page.locator(".figures").inner_text().split())
-    for part in ("2026-11-14 09:00:00.000", "Took 400 ms", "Events 5", "shop, stock, payments, ledger", "User user-1"):
+    for part in (
+        "2026-11-14 09:00:00.000",
+        "Took 400 ms",
+        "Events 5",
+        "shop, stock, payments, ledger",
+        "Hosts stock1",
+        "User user-1",
+    ):
         assert part in told, part
     expect(visit.page.get_by_text("1 event tells of a caller that is not among the events")).to_be_visible()
 

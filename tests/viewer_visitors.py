@@ -35,7 +35,7 @@ def written(time: datetime) -> str:
 def happened(time: datetime, path: str | None, **said: Any) -> dict[str, Any]:
     """A request for a path; without one, an event of the application.
 
-    `said`: user, session, method, status, agent, referrer, event, service, ip, span, parent, trace, duration_ms.
+    `said`: user, session, method, status, agent, referrer, event, service, host, ip, span, parent, trace, duration_ms.
     """
     number = int(time.timestamp() * 1_000_000)
     status = said.get("status", 200)
@@ -50,6 +50,8 @@ def happened(time: datetime, path: str | None, **said: Any) -> dict[str, Any]:
         "service": {"name": said.get("service", "shop")},
         "source": {"kind": "app" if path is None else "middleware"},
     }
+    if said.get("host"):
+        made["service"]["host"] = said["host"]
     made |= {name: {"id": said[key]} for name, key in (("session", "session"), ("actor", "user")) if said.get(key)}
     made |= _traced(said)
     if path is not None:
@@ -118,7 +120,7 @@ def trace() -> list[dict[str, Any]]:
 
     return [
         part(0, 400, "/checkout", method="POST", span="a" * 16, service="shop", session="first-1", user="user-1"),
-        part(20, 80, "/stock/17", span="b" * 16, parent="a" * 16, service="stock"),
+        part(20, 80, "/stock/17", span="b" * 16, parent="a" * 16, service="stock", host="stock1"),
         part(120, 250, "/charges", method="POST", span="c" * 16, parent="a" * 16, service="payments", status=502),
         part(300, 0, None, event="charge_refused", span="c" * 16, parent="a" * 16, service="payments"),
         part(350, 10, "/audit", span="d" * 16, parent="f" * 16, service="ledger"),

@@ -101,6 +101,7 @@ function Facts({ spans }: { spans: readonly Span[] }) {
           limit={120}
         />
       </Fact>
+      {links("service.host", "Hosts")}
       {links("session", "Session")}
       {users.length > 0 && links("user", "User")}
     </dl>
@@ -156,6 +157,7 @@ function Waterfall({ spans }: { spans: readonly Span[] }) {
 
 function Row({ span, start, total, colour }: { span: Span; start: number; total: number; colour: number }) {
   const { event, service, duration, depth, lost } = span;
+  const host = valueOf(event, "service.host");
   const after = span.start - start;
   return (
     <>
@@ -177,6 +179,12 @@ function Row({ span, start, total, colour }: { span: Span; start: number; total:
         <td role="cell" class="service">
           <i class="swatch" style={{ background: `var(--series-${colour})` }} />
           {service ? <Value field="service" value={service} limit={32} /> : <span class="muted">no name</span>}
+          {host && (
+            <span class="muted">
+              {" on "}
+              <Value field="service.host" value={host} limit={24} />
+            </span>
+          )}
         </td>
         <td role="cell" class="numeric after">
           {after ? `+${spanText(after / 1000)}` : "0"}
