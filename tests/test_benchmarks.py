@@ -25,7 +25,7 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize(
-    "name", ["overhead", "kill", "steps", "history", "query", "importing", "formats", "shipping", "viewer"]
+    "name", ["overhead", "kill", "steps", "history", "query", "importing", "formats", "shipping", "chain", "viewer"]
 )
 def test_a_benchmark_explains_itself_as_a_module_and_as_a_file(name):
     assert run("-m", f"benchmarks.{name}", "--help") == run(f"benchmarks/{name}.py", "--help")
@@ -122,3 +122,14 @@ def test_shipping_measures_targets_beside_their_yardsticks():
     assert "left out" not in table
     assert {"file", "postgresql", "redis", "- COPY into one column", "- XADD, pipelined"} <= set(rows)
     assert all(int(cells[2]) == 100 for name, cells in rows.items() if name in {"file", "postgresql", "redis"})
+
+
+@pytest.mark.needs("nats-server", "nats", "clickhouse-server", "duckdb")
+def test_chain_measures_each_step_and_the_bytes_at_each_place():
+    out = run("-m", "benchmarks.chain", "--events", "400")
+    rows = {cells[1].strip(): cells[2:-1] for cells in (line.split("|") for line in out.splitlines()) if len(cells) > 3}
+
+    for step in ("ship: journal → NATS", "collect: NATS → directory", "collect: NATS → ClickHouse"):
+        assert all(float(cell.replace(",", "")) > 0 for cell in rows[step][:2]), out
+    assert 500 < float(rows["journal"][0]) < 2000
+    assert float(rows["archive"][0]) < float(rows["journal"][0])
