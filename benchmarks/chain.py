@@ -156,9 +156,7 @@ def table(steps: Sequence[Step], sizes: dict[str, float], count: int) -> list[st
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        prog="chain", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="chain", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--events", type=int, default=EVENTS, help=f"how many (default: {EVENTS:,})")
     options = parser.parse_args(arguments)
     with environment.directory_on_disk() as folder:

@@ -21,6 +21,8 @@ from auditmw.journal import journal_files, writer_of
 from listed_feed import OTHER, TRACK, Listed
 from ship_conformance import FakeTime, body, idents
 
+pytestmark = pytest.mark.needs("duckdb")
+
 LATER = DAY + timedelta(days=30)
 
 

@@ -22,6 +22,8 @@ from ship_conformance import FakeTime, body
 from ship_places import MemoryPlace
 from test_collect_straight import straight, target_of
 
+pytestmark = pytest.mark.needs("nats", "duckdb")
+
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
@@ -204,3 +206,11 @@ def test_what_cannot_be_meant_is_refused(tmp_path, monkeypatch, arguments, said)
     assert result.exit_code == 2
     assert said in result.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_streams_url_may_come_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUDITMW_COLLECT", "nats://collector:s3cret@127.0.0.1:1/A?timeout=1")
+    result = run("--into", str(tmp_path), "--once")
+    assert result.exit_code == 3
+    assert "cannot be used now" in result.output
+    assert "s3cret" not in result.output
