@@ -31,6 +31,7 @@ PROGRAMS = {
     "postgres": "apt-get install postgresql",
     "redis-server": "apt-get install redis-server",
     "clickhouse-server": "apt-get install clickhouse-server",
+    "valgrind": "apt-get install valgrind",
 }
 
 

@@ -25,7 +25,8 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize(
-    "name", ["overhead", "kill", "steps", "history", "query", "importing", "formats", "shipping", "chain", "viewer"]
+    "name",
+    ["overhead", "kill", "steps", "machine", "history", "query", "importing", "formats", "shipping", "chain", "viewer"],
 )
 def test_a_benchmark_explains_itself_as_a_module_and_as_a_file(name):
     assert run("-m", f"benchmarks.{name}", "--help") == run(f"benchmarks/{name}.py", "--help")
@@ -49,6 +50,19 @@ def test_instructions_are_counted_by_function(kind):
     counts = {row[0].strip(): float(row[2]) for row in rows[2:] if len(row) == 3}
 
     assert counts["all"] > counts["compose.py: compose"] > 0
+
+
+@pytest.mark.needs("valgrind")
+def test_machine_counts_what_the_minimum_adds_to_the_bare_application():
+    table = run("-m", "benchmarks.machine", "--kinds", "wsgi", "--variants", "limit")
+    rows = {cells[2].strip(): cells for cells in (line.split("|") for line in table.splitlines()) if len(cells) == 10}
+
+    instructions = {name: float(rows[name][3].replace(",", "")) for name in ("bare", "limit")}
+    assert instructions["limit"] > 5 * instructions["bare"] > 0
+
+
+def test_every_step_that_can_be_taken_away_is_there():
+    run("-c", "from benchmarks import removal\nfor take_away in removal.STEPS.values(): take_away()")
 
 
 def test_formats_measures_each_format_beside_the_native_one():
