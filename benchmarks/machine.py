@@ -1,9 +1,9 @@
 """What the processor does for one request: machine instructions, cache misses, mispredicted branches.
 
 valgrind's callgrind executes the requests and counts, so the figures are the same on a busy machine, to some
-thousandths. It models one processor, whatever it runs on: 32 KiB of first-level cache for instructions, 48 KiB for data, 1 MiB
-behind them. What the kernel does is not counted, and neither is time: one that has to wait for another, or for memory,
-shows as misses.
+thousandths. It models one processor, whatever it runs on: 32 KiB of first-level cache for instructions, 48 KiB for
+data, 1 MiB behind them. What the kernel does is not counted, and neither is time: where one instruction waits for
+memory or for another, that shows as misses.
 """
 
 from __future__ import annotations
