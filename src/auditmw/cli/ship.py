@@ -86,6 +86,8 @@ def ship(
     works, and the others take over when it is gone. An event that a target rejects for what it is goes to
     DIRECTORY/ship/NAME/dead.jsonl.
 
+    What was archived before shipping began is sent by auditmw reconcile --resend.
+
     --status ends with 1 when a shipper is not running or fails, or there are dead letters.
     """
     if sum((once, status, metrics, replay)) > 1:

@@ -41,6 +41,7 @@ def _each(shown: Output, shippers: Shippers, work: Callable[[Shipper, str], bool
 
 def _once(shown: Output, shipper: Shipper, to: str, take_over: bool) -> bool:
     if shipper.run_once(take_over=take_over):
+        shown.note(f"{to}: {shipper.shipped:,} events shipped so far.")
         return True
     shown.problem(f"{to}: another shipper is at it; nothing was done here.")
     return False

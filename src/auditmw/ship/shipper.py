@@ -138,6 +138,11 @@ class Shipper:
         finally:
             self._let_go()
 
+    @property
+    def shipped(self) -> int:
+        """How many events the target has taken since shipping to it began, as far as this shipper knows."""
+        return self._cursor.counts.get("shipped", 0)
+
     def replay(self) -> tuple[int, int]:
         """Send the dead letters again; return how many the target has now, and how many are dead letters again.
 
