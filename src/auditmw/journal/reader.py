@@ -147,16 +147,18 @@ class FileReader:
 
     def _take(self, data: bytes) -> Generator[Line, None, bytes]:
         """Yield the lines in `data`, which begins at `offset`; return the incomplete one at its end."""
-        start = 0
+        start, file = 0, self.file
         while end := data.find(b"\n", start) + 1:
             line, at = data[start:end], self.offset
             opened = open_line(line) if len(line) <= self._max_line_bytes else None
             if opened is None:
                 self._mark_bad(len(line), self._why(line))
             else:
-                self._tell_bad()
+                if self._bad is not None:
+                    self._tell_bad()
                 self.offset = at + len(line)
-                yield Line(self.file, at, *opened)
+                seq, body = opened
+                yield Line(file, at, seq, body)
             start = end
         return data[start:]
 
