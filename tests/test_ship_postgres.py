@@ -466,6 +466,33 @@ def test_columns_have_what_people_ask_for(place):
     )
 
 
+TIMES = {
+    "2026-11-20T01:02:03.000004Z": "2026-11-20 01:02:03.000004+00",
+    "2026-11-20T01:02:03Z": "2026-11-20 01:02:03+00",
+    "2026-11-20T01:02:03.5+05:30": "2026-11-19 19:32:03.5+00",
+    "2026-11-20 01:02:03": "2026-11-20 01:02:03+00",
+    "20261120T010203Z": "2026-11-20 01:02:03+00",
+    "2026-W47-5T01:02:03.000004Z": "2026-11-20 01:02:03.000004+00",
+    "0001-01-01T00:00:00.000000Z": "0001-01-01 00:00:00+00",
+    "9999-12-31T23:59:59.999999Z": "9999-12-31 23:59:59.999999+00",
+    "9999-12-31T23:59:59-01:00": None,
+    "2026-02-30T00:00:00.000000Z": None,
+    "2026-11-20T01:02:60.000000Z": None,
+    "\u0662\u0660\u0662\u0666-11-20T01:02:03.000004Z": None,
+    "yesterday": None,
+    "": None,
+}
+
+
+def test_a_time_is_what_its_text_says(place):
+    with closing(place.target()) as target:
+        target.send(batch_of(*(body(number, timestamp=text) for number, text in enumerate(TIMES))))
+    rows = place.query(
+        "SELECT body::jsonb ->> 'timestamp', (time AT TIME ZONE 'UTC')::text || '+00' FROM {schema}.events"
+    )
+    assert dict(rows) == TIMES
+
+
 MORE_DIFFICULT = {
     "a number that jsonb does not hold": body(30)[:-1] + b',"n":1e200000}',
     "a number that is too small for it": body(31)[:-1] + b',"n":[1,-2.5e-20000 ],"s":"1e20000"}',

@@ -23,6 +23,7 @@ from auditmw.ship.tabular import NULL, Column, Convert, Tabular
 _ID_CHARACTERS = 200  # longer ones do not fit into an index
 _INDEXED_BYTES = 2000  # an entry of a B-tree has at most 2704 (PostgreSQL manual §67.4.1)
 _MAX_BIGINT = 2**63 - 1
+_OURS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _REPLACEMENT = "\ufffd"
 # An escape of JSON text, whole, so that the backslash of "\\\\u0000" is not taken for the beginning of one.
@@ -65,6 +66,8 @@ def _time(value: Any) -> str | None:
         return None
     try:
         time = datetime.fromisoformat(value)
+        if _OURS.fullmatch(value):
+            return value
         if time.tzinfo is not UTC:
             time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
         return time.isoformat()
