@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
@@ -61,6 +62,42 @@ def test_whatever_the_step_at_which_it_dies_the_next_shipper_goes_on(tmp_path, k
         if died < at - 1:
             break
     assert died > 30
+
+
+def test_a_cursor_that_is_damaged_after_a_crash_makes_no_dead_letter_twice(tmp_path):
+    for at in range(1, 60):
+        directory, place = tmp_path / str(at), KeepingPlace()
+        directory.mkdir()
+        write_events(directory, [body(1), POISON, body(2)])
+        try:
+            with mortal(at) as life:
+                shipper_to(directory, dying_target(target_of(place, 5), life)).run_once()
+        except Died:
+            pass
+        for cursor in directory.glob("ship/*/cursor.json"):
+            cursor.write_bytes(cursor.read_bytes()[:-5])
+        with contextlib.suppress(Died), mortal(6):  # it has a new cursor by then, or not
+            shipper_to(directory, target_of(place, 5)).run_once()
+        assert shipper_to(directory, target_of(place, 5)).run_once()
+        assert [name for name, _ in place.rows()] == idents(1, 2)
+        assert [status.dead_letters for status in statuses(directory)] == [1], at
+
+
+def test_a_batch_that_is_made_up_otherwise_after_a_crash_makes_no_dead_letter_twice(tmp_path):
+    poison = [POISON.replace(b'"id":"poison"', b'"id":"poison-%d"' % number) for number in range(5)]
+    for at in range(20, 80):
+        directory, place = tmp_path / str(at), KeepingPlace()
+        directory.mkdir()
+        write_events(directory, poison)
+        try:
+            with mortal(at) as life:
+                shipper_to(directory, dying_target(target_of(place, 5), life)).run_once()
+        except Died:
+            pass
+        write_events(directory, [body(n) for n in range(1, 7)])  # of a writer with which the first one shares
+        assert shipper_to(directory, target_of(place, 5)).run_once()
+        assert [name for name, _ in place.rows()] == idents(1, 6)
+        assert [status.dead_letters for status in statuses(directory)] == [5], at
 
 
 def test_the_cursor_is_on_the_disk_before_it_has_its_name(tmp_path):

@@ -95,9 +95,10 @@ class Courier:
         return sum(_key(portion.batch[at]) in self._dead for at in range(upto)) if self._dead else 0
 
     def forget(self) -> None:
-        """Forget what was set aside: the cursor has passed it."""
+        """Forget what was set aside of the portion that was brought: the cursor has passed it."""
+        if self._portion is not None:
+            self._dead.difference_update(map(_key, self._portion.batch))
         self._portion = None
-        self._dead.clear()
 
 
 def kept(name: str, cursor: Cursor) -> KeptCursor:

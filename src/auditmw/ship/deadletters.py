@@ -78,9 +78,9 @@ class DeadLetters:
         if not end:
             sync(self._folder)
 
-    def keys(self, batch: str) -> set[Key]:
-        """Return the events of a batch that are dead letters."""
-        found = (letter for letter in self._read(self._folder / DEAD) if letter.batch == batch)
+    def keys(self, wanted: Callable[[Letter], bool]) -> set[Key]:
+        """Return which events are dead letters, of those that are wanted."""
+        found = filter(wanted, self._read(self._folder / DEAD))
         return {(letter.entry.writer, letter.entry.seq) for letter in found}
 
     def __len__(self) -> int:

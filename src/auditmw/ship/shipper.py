@@ -208,7 +208,8 @@ class Shipper:
         self._ahead = Ahead(self._source)
         cut_off = self._source.again(replace(local, epoch=cursor.epoch)) if local.pending else None
         self._portion = cut_off if self._keeper is None else None  # a keeper says itself how far it came
-        dead = set() if cut_off is None else self._dead.keys(cut_off.batch.token)
+        token = None if cut_off is None else cut_off.batch.token
+        dead = self._dead.keys(lambda letter: letter.batch == token or not _has_passed(cursor, letter.entry))
         self._courier = Courier(
             self._target, self._name, self._dead, self._report, dead=dead, most_dead=self._most_dead
         )
@@ -324,3 +325,8 @@ class Shipper:
                 self._report.tell("stopped")
         finally:
             self._lease.release()
+
+
+def _has_passed(cursor: Cursor, entry: Entry) -> bool:
+    at = cursor.writers.get(entry.writer)
+    return at is not None and entry.seq <= at.seq
