@@ -69,6 +69,13 @@ def test_what_cannot_be_stored_is_replaced_in_a_column_and_stays_in_the_body():
     assert read(row)[-1] == '{"level": "a\ud800"}'
 
 
+@pytest.mark.parametrize("value", [None, [], "text", 5, True], ids=repr)
+@pytest.mark.parametrize("place", ["http", "actor", "request", "response"])
+def test_what_should_be_an_object_and_is_none_has_no_values(place, value):
+    event = {place: value} if place in {"http", "actor"} else {"http": {place: value}}
+    assert read(made({"level": "info"} | event))[:-1] == ["info", None, None, None, None]
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["\t", "\n", "\\", r"\N", "\r"]),
     lambda inner: st.dictionaries(st.sampled_from(["id", "method", "request", "response", "status"]), inner),

@@ -75,7 +75,7 @@ class Tabular:
             objects += map(_get, level.holders(objects), level.names, _NOTHING)
         cells = [*head, *map(_get, self._texts.holders(objects), self._texts.names, _NULLS)]
         for number, name, convert in self._others:
-            value = objects[number].get(name)
+            value = _get(objects[number], name)
             cells.append(NULL if value is None or (cell := convert(value)) is None else cell)
         return cells
 
