@@ -103,6 +103,12 @@ def test_what_means_something_to_the_format_is_a_value_like_any_other(name):
     assert made["body"].encode() == body
 
 
+def test_json_that_is_too_deep_to_be_written_anew_is_no_column():
+    body = b'{"level":"info","data":%b1%b}' % (b"[" * 1010, b"]" * 1010)
+    made = row(body)
+    assert (made["level"], made.get("data"), made["body"].encode()) == ("info", None, body)
+
+
 @pytest.mark.parametrize("space", ["\t", "\r", " \t\r "])
 def test_white_space_between_the_tokens_of_json_is_kept(space):
     body = f'{{"level":{space}"info"{space}}}'.encode()

@@ -290,6 +290,18 @@ def test_memory_does_not_grow_with_the_journal(directory):
 # The target.
 
 
+def test_an_event_that_a_target_fails_to_make_a_record_of_stops_it_with_an_error_and_loses_nothing(directory, place):
+    write_events(directory, [body(n) for n in range(1, 41)])
+    target = MemoryTarget(place, max_events=10)
+    target.record = lambda entry, event: 1 // 0 if entry.id == ident(25) else entry.body
+    with pytest.raises(RetryableError, match="ZeroDivisionError"):
+        shipper(directory, target).run_once()
+    assert ids(place) == idents(1, 20)
+    assert load(cursor_of(directory)).counts["shipped"] == 20  # what was before it is known to be there
+    ship(directory, place)
+    assert ids(place) == idents(1, 40)
+
+
 def test_a_target_that_is_down_for_a_day_gets_everything_in_order_when_it_is_up(directory, place):
     fake = FakeTime()
     place.down()

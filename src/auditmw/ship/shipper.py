@@ -23,6 +23,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from auditmw.formats.record import Event, RecordError
 from auditmw.journal import Damage
 from auditmw.journal import cursor as cursors
 from auditmw.journal.cursor import CURSOR, Cursor, CursorError, DamagedCursorError
@@ -202,7 +203,7 @@ class Shipper:
             self._folder,
             max_events=self._target.max_events,
             max_bytes=self._target.max_bytes,
-            render=self._target.record,
+            render=self._record,
             on_damage=self._tell_damage,
         )
         self._ahead = Ahead(self._source)
@@ -286,6 +287,15 @@ class Shipper:
             self._is_saved = True
             self._origin.settled(self._cursor)
         self._portion = portion
+
+    def _record(self, entry: Entry, event: Event) -> bytes:
+        try:
+            return self._target.record(entry, event)
+        except RecordError:
+            raise
+        except Exception as error:
+            _log.exception("auditmw: %s failed in a way that it should not", self._name)
+            raise RetryableError(f"{type(error).__name__}: {error}") from error
 
     def _rendered(self, entry: Entry) -> Entry:
         return entry._replace(record=self._target.record(entry, entry.event))

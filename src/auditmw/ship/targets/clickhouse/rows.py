@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,18 +34,21 @@ _SECONDS = 19  # characters of a time to the second
 _POINT, _TAB = b".\t"
 
 
-def _json(value: Any) -> str:
+def _json(value: Any) -> str | None:
+    """Return a value's JSON; None for one that is too deep to be written anew."""
     try:
         return orjson.dumps(value).decode()
-    except TypeError:  # half of a surrogate pair, or an integer of more than 64 bits
-        return json.dumps(value, separators=(",", ":"))
+    except TypeError:  # half of a surrogate pair, an integer of more than 64 bits, or more than 254 levels
+        with suppress(RecursionError):
+            return json.dumps(value, separators=(",", ":"))
+    return None
 
 
 def _integer(value: Any) -> str | None:
     return str(value) if type(value) is int and -_MAX_BIGINT <= value <= _MAX_BIGINT else None
 
 
-def _text(value: Any) -> str:
+def _text(value: Any) -> str | None:
     return value if type(value) is str else _json(value)
 
 
