@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from auditmw.query.language import parse
 from journeys_reference import Happening
-from query_table import Row, TableEngine, TableSnapshot
+from query_table import Row, TableEngine, TableStore
 
 BEGINNING = datetime(2026, 3, 28, 21, 59, tzinfo=UTC)  # a night in which Europe sets its clocks forward
 PATHS = ("/", "/pricing", "/signup", "/users/1", "/users/2")
@@ -21,11 +21,11 @@ class JourneyEngine(TableEngine):
 
     def hold(self, happenings):
         """Have these happenings from now on."""
-        self._snapshot.close()
+        self._store.close()
         rows = [Row(one.writer, one.seq, one.event) for one in happenings]
-        self._snapshot = TableSnapshot(rows, part_rows=5, live=2)
+        self._store = TableStore(rows, part_rows=5, live=2)
         # As several threads read files: in no order that says anything.
-        self._snapshot.connection.execute(
+        self._store.connection.execute(
             "CREATE OR REPLACE TABLE archived AS SELECT * FROM archived ORDER BY hash(writer, seq, time)"
         )
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from auditmw.archive.columns import COLUMNS, EXTRA, SQL_TYPES
 from auditmw.archive.snapshot import PartFile
+from auditmw.query.directory import rows
 from auditmw.query.engine import Engine
+from auditmw.query.language.dialect import DUCKDB
 
 BEGINNING = datetime(2026, 10, 24, 20, 30, tzinfo=UTC)  # the evening before Europe sets its clocks back
 MINUTE = timedelta(minutes=1)
@@ -111,17 +113,16 @@ class TableEngine(Engine):
     """An engine over these events: the newest `live` ones in no part, the others in parts of `part_rows` by time."""
 
     def __init__(self, events: Iterable[dict[str, Any]] = (), *, part_rows: int = 5, live: int = 2, **options: Any):
-        super().__init__(".", **{"slice_rows": 4, **options})
         self.rows = in_rows(events)
-        self.table = TableSnapshot(self.rows, part_rows, live)
-        self._snapshot: Any = self.table
-
-    def _check_directory(self) -> None:
-        """A table is no directory."""
+        self.table = TableStore(self.rows, part_rows, live)
+        super().__init__(self.table, **{"slice_rows": 4, **options})
 
 
-class TableSnapshot:
-    """Takes the place of a Snapshot."""
+class TableStore:
+    """A store in memory."""
+
+    dialect = DUCKDB
+    archive_error = None
 
     def __init__(self, rows: list[Row], part_rows: int, live: int) -> None:
         self.connection = duckdb.connect(config={"threads": 1})
@@ -155,9 +156,9 @@ class TableSnapshot:
 
 
 class TableView:
-    """Takes the place of a View."""
+    """A store in memory as it was at one moment."""
 
-    def __init__(self, table: TableSnapshot) -> None:
+    def __init__(self, table: TableStore) -> None:
         self.connection = table.connection.cursor()
         self.parts = table.parts
         self.live = table.live
@@ -180,5 +181,11 @@ class TableView:
         kept = " AND ".join([f"part IN ({', '.join(chosen or ['NULL'])})", *bounds])
         return f"(SELECT * EXCLUDE (part) FROM archived WHERE {kept})"
 
-    def check(self, parts: Iterable[PartFile] | None = None) -> list[Any]:
+    def run(self, sql: str, parameters: Mapping[str, object], *, seconds: float) -> list[tuple[Any, ...]]:
+        return rows(self.connection, sql, parameters)
+
+    def interrupt(self) -> None:
+        self.connection.interrupt()
+
+    def check(self) -> list[Any]:
         return self.damaged

@@ -46,7 +46,7 @@ class Deadline:
     @property
     def passed(self) -> bool:
         """Whether the answer has to end."""
-        return self.cancelled or self._left_seconds() <= 0
+        return self.cancelled or self.left_seconds <= 0
 
     def allow(self, share: float) -> None:
         """Let what comes next take no more than this share of the time."""
@@ -67,7 +67,7 @@ class Deadline:
                 while not over.is_set():
                     if self.passed:
                         interrupt()
-                    self._changed.wait(_AGAIN_SECONDS if self.passed else self._left_seconds())
+                    self._changed.wait(_AGAIN_SECONDS if self.passed else self.left_seconds)
 
         watcher = threading.Thread(target=watch, name="auditmw-query-deadline", daemon=True)
         watcher.start()
@@ -79,5 +79,7 @@ class Deadline:
                 self._changed.notify_all()
             watcher.join()
 
-    def _left_seconds(self) -> float:
+    @property
+    def left_seconds(self) -> float:
+        """How long what comes next may take; negative when the time is over."""
         return self._limit_seconds * self._share - self.elapsed_seconds

@@ -1,4 +1,4 @@
-"""The engine: asks questions of an audit directory, each over one exact snapshot and within a time limit.
+"""The engine: asks questions of a store of events, each over one exact view of it and within a time limit.
 
 1. A question is about the events of a `Scope`: those that match a query, in a range of time.
 2. SQL sees them as the relation `events`, with the columns of archive/columns.py and `bot`, `text`, `writer`, `seq`,
@@ -23,22 +23,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-import duckdb
-
 from auditmw.archive.archiving import Progress
-from auditmw.archive.error import ArchiveError, ExpiredError
-from auditmw.archive.snapshot import Snapshot, View
 from auditmw.journal.reader import OnDamage
 from auditmw.query.deadline import Deadline
+from auditmw.query.directory import DirectoryStore
 from auditmw.query.language import Query, parse
 from auditmw.query.language.predicate import Predicate, lookup, predicate
 from auditmw.query.partial import Reason
 from auditmw.query.question import Asked, Effort, Question, TooMuchError
 from auditmw.query.scope import EVERYTHING, Scope
-from auditmw.reading import what_is_wrong_with
+from auditmw.query.store import StaleViewError, Store, StoreError, StoreView
 
 T = TypeVar("T")
 Answer: TypeAlias = Callable[[Question], T]
@@ -47,18 +43,20 @@ _PORTION = 0.5  # of the time that is left, for one of several answers
 
 
 class Engine:
-    """Asks questions of one audit directory. Threads may share it.
+    """Asks questions of one audit directory, or of another store. Threads may share it.
 
     `time_limit_seconds` holds for a question that brings none of its own; `slice_rows` is how many events a question
-    looks at between two looks at the clock. `threads` and `memory_bytes` are DuckDB's, for all questions together.
-    `clock` counts seconds. `on_damage` hears of damaged places in journal files, which are left out. `archive_bytes`:
-    as `Snapshot` has it; what is waiting in closed journal files beyond that is archived first. `on_archiving` hears
-    how far that is, and None when it is over.
+    looks at between two looks at the clock. `clock` counts seconds.
+
+    The others are of a directory only. `threads` and `memory_bytes` are DuckDB's, for all questions together.
+    `on_damage` hears of damaged places in journal files, which are left out. `archive_bytes`: as `Snapshot` has it;
+    what is waiting in closed journal files beyond that is archived first. `on_archiving` hears how far that is, and
+    None when it is over.
     """
 
     def __init__(
         self,
-        directory: str | os.PathLike[str],
+        place: str | os.PathLike[str] | Store,
         *,
         time_limit_seconds: float = 10.0,
         threads: int = 2,
@@ -69,15 +67,18 @@ class Engine:
         archive_bytes: int | None = 64 * 1024 * 1024,
         on_archiving: Callable[[Progress | None], None] | None = None,
     ) -> None:
-        self._directory = Path(directory)
-        self._snapshot = Snapshot(
-            directory,
-            archive_bytes=archive_bytes,
-            memory_bytes=memory_bytes,
-            threads=threads,
-            on_damage=on_damage,
-            on_progress=on_archiving,
-        )
+        self._store: Store
+        if isinstance(place, str | os.PathLike):
+            self._store = DirectoryStore(
+                place,
+                threads=threads,
+                memory_bytes=memory_bytes,
+                on_damage=on_damage,
+                archive_bytes=archive_bytes,
+                on_archiving=on_archiving,
+            )
+        else:
+            self._store = place
         self._time_limit_seconds = time_limit_seconds
         self._slice_rows = slice_rows
         self._clock = clock
@@ -135,7 +136,6 @@ class Engine:
         The time is shared: each may use half of what those before it left, so that a slow one does not take it all.
         They see the same view, but for those that come after one that had to end.
         """
-        self._check_directory()
         limit = self._time_limit_seconds if time_limit_seconds is None else time_limit_seconds
         deadlines = [Deadline(self._clock) for _ in answers]
         prepared = [self._prepared(scope, stitched, deadline) for deadline in deadlines]
@@ -162,18 +162,13 @@ class Engine:
         return bool(found)
 
     @property
-    def archive_error(self) -> ArchiveError | None:
+    def archive_error(self) -> Exception | None:
         """Why the last question could not archive what was waiting; it was answered all the same."""
-        return self._snapshot.archive_error
+        return self._store.archive_error
 
     def close(self) -> None:
         """Let go of memory and temporary files."""
-        self._snapshot.close()
-
-    def _check_directory(self) -> None:
-        wrong = what_is_wrong_with(self._directory)
-        if wrong is not None and not (self._directory / "archive").is_dir():
-            raise FileNotFoundError(f"expected an audit directory: {wrong}")
+        self._store.close()
 
     def _prepared(self, scope: Scope, stitched: bool, deadline: Deadline) -> Asked:
         query = scope.parsed()
@@ -207,7 +202,7 @@ class Engine:
     ) -> None:
         """Answer what is pending, up to the first one that does not fit; that one as far as it does."""
         try:
-            with self._snapshot.view() as view:
+            with self._store.view() as view:
                 while pending:
                     asked, answer = pending[0]
                     asked.deadline.begin(portion_seconds())
@@ -215,34 +210,26 @@ class Engine:
                     pending.popleft()
         except TooMuchError as stopped:
             found.append(self._answer_for_less(*pending.popleft(), stopped.reason))
-        except _StaleError:
+        except StaleViewError:
             pass
 
     def _answer_for_less(self, asked: Asked, answer: Answer[T], reason: Reason) -> T:
         effort = Effort.NEWEST
         while True:
             try:
-                with self._snapshot.view() as view:
+                with self._store.view() as view:
                     return _answered(answer, Question(asked, view, effort, reason), view)
             except TooMuchError as stopped:
                 effort, reason = Effort.NOTHING, stopped.reason
-            except _StaleError:
+            except StaleViewError:
                 pass
 
 
-class _StaleError(Exception):
-    """A view reads files that turned out to be damaged, or were superseded and are gone: another one is needed."""
-
-
-def _answered(answer: Answer[T], question: Question, view: View) -> T:
+def _answered(answer: Answer[T], question: Question, view: StoreView) -> T:
     try:
         with question.in_time():
             return answer(question)
-    except duckdb.Error as error:
-        try:
-            damaged = view.check()
-        except ExpiredError:
-            raise _StaleError from error
-        if damaged:
-            raise _StaleError from error
+    except StoreError as error:
+        if view.check():
+            raise StaleViewError("some of what was read is damaged") from error
         raise

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import duckdb
-
-from auditmw.archive.snapshot import Missing, View
+from auditmw.archive.snapshot import Missing
 from auditmw.query import relation
 from auditmw.query.cursor import Key
 from auditmw.query.deadline import Deadline
@@ -18,9 +16,8 @@ from auditmw.query.language.predicate import Predicate
 from auditmw.query.partial import Partial, QueryError, Reason
 from auditmw.query.scope import Scope
 from auditmw.query.slices import TIMELESS, Slice, newest, slices
-
-Row = tuple[Any, ...]
-Parameters = Mapping[str, object]
+from auditmw.query.store import OutOfMemoryError, Parameters, StatementInterruptedError, StoreView
+from auditmw.query.store import Row as Row
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -72,7 +69,7 @@ class Question:
     datetime without a zone, in UTC.
     """
 
-    def __init__(self, asked: Asked, view: View, effort: Effort, narrowed_by: Reason | None) -> None:
+    def __init__(self, asked: Asked, view: StoreView, effort: Effort, narrowed_by: Reason | None) -> None:
         self.scope = asked.scope
         self._asked = asked
         self._view = view
@@ -89,7 +86,7 @@ class Question:
 
     def in_time(self) -> AbstractContextManager[None]:
         """Return a context in which statements are interrupted when the time is over."""
-        return self._asked.deadline.enforced(self._view.connection.interrupt)
+        return self._asked.deadline.enforced(self._view.interrupt)
 
     def whole(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Answer from all events of the scope at once: for what depends on their order (funnels, retention).
@@ -248,16 +245,16 @@ class Question:
 
     def _run(self, sql: str, parameters: Parameters, time: float = 1.0) -> list[Row] | None:
         """Return the rows of a statement; None, and `_ended_by` why, when it had to end before."""
-        deadline, connection = self._asked.deadline, self._view.connection
+        deadline = self._asked.deadline
         deadline.allow(time)
         if self.ended or deadline.passed:
             self.ended, self._ended_by = True, self._ended_by or deadline.reason
             return None
         try:
-            return connection.execute(sql, dict(parameters)).fetchall()
-        except duckdb.InterruptException:
+            return self._view.run(sql, parameters, seconds=deadline.left_seconds)
+        except StatementInterruptedError:
             self.ended, self._ended_by = True, deadline.reason
-        except duckdb.OutOfMemoryException:
+        except OutOfMemoryError:
             self.ended, self._ended_by = True, "memory"
         return None
 

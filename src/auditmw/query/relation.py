@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from auditmw.archive.snapshot import View
 from auditmw.query.language.predicate import Predicate
 from auditmw.query.slices import Slice
 from auditmw.query.stitching import spans_sql
+from auditmw.query.store import StoreView
 
 
-def source(view: View, piece: Slice) -> str:
+def source(view: StoreView, piece: Slice) -> str:
     """Return SQL that stands where a table does: all events of a slice."""
     if piece.timeless:
         everything = view.relation(parts=[part for part in view.parts if part.first is None])
@@ -16,14 +16,14 @@ def source(view: View, piece: Slice) -> str:
     return view.relation(piece.since, piece.until)
 
 
-def all_events(view: View, piece: Slice, world: Predicate) -> tuple[str, dict[str, object]]:
+def all_events(view: StoreView, piece: Slice, world: Predicate) -> tuple[str, dict[str, object]]:
     """Return the WITH clause that defines `_world`: what there is in a slice for whoever asks; and what it binds."""
     condition, bound = named(world, "_w")
     return f"WITH _world AS NOT MATERIALIZED (SELECT * FROM {source(view, piece)} WHERE {condition})", bound
 
 
 def events(
-    view: View, piece: Slice, predicate: Predicate, world: Predicate | None = None, *, stitched: bool
+    view: StoreView, piece: Slice, predicate: Predicate, world: Predicate | None = None, *, stitched: bool
 ) -> tuple[str, dict[str, object]]:
     """Return the WITH clause that defines `events` for a slice, and the values that it binds by name.
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, NamedTuple
 
-from auditmw.query.language import Query, dialect
-from auditmw.query.language.dialect import ELEMENT
+from auditmw.query.language import Query
+from auditmw.query.language.dialect import DUCKDB, ELEMENT
 from auditmw.query.language.fields import EACH, Field
 from auditmw.query.language.freetext import text_columns
 from auditmw.query.language.syntax import And, Exactly, Match, Node, Not, Or, Text
@@ -100,13 +100,13 @@ def _match(field: Field, tests: Sequence[Test]) -> Predicate:
     is_json = field.kind in ("any", "group")
     items, *paths = _values_of_json(field) if is_json else _texts(field)
     condition = _joined(" OR ", ((_test_of_json if is_json else _test_of_text)(ELEMENT, test) for test in tests))
-    return Predicate(f"({dialect.any_element(items, condition.sql)})", (*paths, *condition.params))
+    return Predicate(f"({DUCKDB.any_element(items, condition.sql)})", (*paths, *condition.params))
 
 
 def _texts(field: Field) -> tuple[str, ...]:
     """Return SQL for the list of the field's values as texts, and the path that it binds."""
-    texts = dialect.text_at("body")
-    return (texts if EACH in field.path else dialect.one(texts), _json_path(field.path))
+    texts = DUCKDB.text_at("body")
+    return (texts if EACH in field.path else DUCKDB.one(texts), _json_path(field.path))
 
 
 def _values_of_json(field: Field) -> tuple[str, ...]:
@@ -114,10 +114,10 @@ def _values_of_json(field: Field) -> tuple[str, ...]:
     path, document = field.path, "body"
     if path[0] == "data" and len(path) > 1:
         path, document = path[1:], '"data"'
-    values = dialect.value_at(document)
-    items = dialect.elements(values if EACH in path else dialect.one(values))
+    values = DUCKDB.value_at(document)
+    items = DUCKDB.elements(values if EACH in path else DUCKDB.one(values))
     for _ in field.rest:
-        items = dialect.elements(dialect.members(items))
+        items = DUCKDB.elements(DUCKDB.members(items))
     return (items, _json_path(path), *(_pointer((key,)) for key in field.rest))
 
 
@@ -157,7 +157,7 @@ def _test_of_text(text: str, test: Test) -> Predicate:
         case Like(pattern):
             return _like(text, pattern)
         case Within(first, before):
-            return _within(dialect.as_integer(text), first, before)
+            return _within(DUCKDB.as_integer(text), first, before)
         case During(first, before):
             return _within(text, first and stamp(first), before and stamp(before))
         case Is(flag):
@@ -169,18 +169,18 @@ def _test_of_text(text: str, test: Test) -> Predicate:
 
 
 def _test_of_json(value: str, test: Test) -> Predicate:
-    text = dialect.as_text(value)
+    text = DUCKDB.as_text(value)
     match test:
         case Exists():
-            return Predicate(f"NOT {dialect.is_json(value, *dialect.EMPTY)}")
+            return Predicate(f"NOT {DUCKDB.is_json(value, *DUCKDB.EMPTY)}")
         case Like(pattern):
             sql, params = _like(text, pattern)
-            return Predicate(f"({dialect.is_json(value, *dialect.STRING)} AND {sql})", params)
+            return Predicate(f"({DUCKDB.is_json(value, *DUCKDB.STRING)} AND {sql})", params)
         case Same(expected, number):
-            same = Predicate(f"({text} = ? AND {dialect.is_json(value, *dialect.WHOLE_OR_TEXT)})", (expected,))
+            same = Predicate(f"({text} = ? AND {DUCKDB.is_json(value, *DUCKDB.WHOLE_OR_TEXT)})", (expected,))
             if number is None:
                 return same
-            equal = f"({dialect.is_json(value, *dialect.FRACTION)} AND {dialect.as_double(value)} = ?)"
+            equal = f"({DUCKDB.is_json(value, *DUCKDB.FRACTION)} AND {DUCKDB.as_double(value)} = ?)"
             return _joined(" OR ", (same, Predicate(equal, (number,))))
         case Ordered(bounds):
             return _joined(" AND ", (_bound(value, operator, bound) for operator, bound in bounds))
@@ -190,9 +190,9 @@ def _test_of_json(value: str, test: Test) -> Predicate:
 
 def _bound(value: str, operator: str, bound: float | str) -> Predicate:
     is_text = isinstance(bound, str)
-    types = dialect.STRING if is_text else dialect.NUMBERS
-    comparable = dialect.as_text(value) if is_text else dialect.as_double(value)
-    return Predicate(f"({dialect.is_json(value, *types)} AND {comparable} {operator} ?)", (bound,))
+    types = DUCKDB.STRING if is_text else DUCKDB.NUMBERS
+    comparable = DUCKDB.as_text(value) if is_text else DUCKDB.as_double(value)
+    return Predicate(f"({DUCKDB.is_json(value, *types)} AND {comparable} {operator} ?)", (bound,))
 
 
 def _within(amount: str, first: object, before: object) -> Predicate:
@@ -207,28 +207,28 @@ def _within(amount: str, first: object, before: object) -> Predicate:
 def _like(text: str, pattern: Pattern) -> Predicate:
     match pattern:
         case (str(start), Wildcard.ANY):
-            return Predicate(dialect.starts_with(text), (start,))
+            return Predicate(DUCKDB.starts_with(text), (start,))
         case (Wildcard.ANY, str(end)):
-            return Predicate(dialect.ends_with(text), (end,))
+            return Predicate(DUCKDB.ends_with(text), (end,))
         case (Wildcard.ANY, str(part), Wildcard.ANY):
-            return Predicate(dialect.contains(text), (part,))
+            return Predicate(DUCKDB.contains(text), (part,))
         case (str(start), *_):  # the beginning alone tells which parts of a file to skip
-            return Predicate(f"({dialect.starts_with(text)} AND {dialect.is_like(text)})", (start, like(pattern)))
+            return Predicate(f"({DUCKDB.starts_with(text)} AND {DUCKDB.is_like(text)})", (start, like(pattern)))
         case _:
-            return Predicate(dialect.is_like(text), (like(pattern),))
+            return Predicate(DUCKDB.is_like(text), (like(pattern),))
 
 
 def _free_text(pattern: Pattern) -> Predicate:
     columns = [f'"{column.name}"' for column in text_columns(pattern)]
-    bound = dialect.lowered("?")
+    bound = DUCKDB.lowered("?")
     match pattern:
         case (str(part),):
-            places = [dialect.contains(dialect.lowered(column), bound) for column in (*columns, "text")]
+            places = [DUCKDB.contains(DUCKDB.lowered(column), bound) for column in (*columns, "text")]
         case _:
             part = f"%{like(pattern)}%"
-            places = [dialect.is_like(dialect.lowered(column), bound) for column in columns]
-            each = dialect.is_like(dialect.lowered(ELEMENT), bound)
-            places.append(dialect.any_element(dialect.split_text("text"), each))
+            places = [DUCKDB.is_like(DUCKDB.lowered(column), bound) for column in columns]
+            each = DUCKDB.is_like(DUCKDB.lowered(ELEMENT), bound)
+            places.append(DUCKDB.any_element(DUCKDB.split_text("text"), each))
     return Predicate(f"({' OR '.join(places)})", (part,) * len(places))
 
 
@@ -239,13 +239,13 @@ _IPV6 = "(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|[0-9a-f:]*::[0-9a-f:]*"
 def _in_network(text: str, network: IPv4Network | IPv6Network) -> Predicate:
     if isinstance(network, IPv6Network):
         lowest, highest = (f"{int(address):032x}" for address in (network[0], network[-1]))
-        digits = f"{dialect.ipv6_digits(text)} BETWEEN ? AND ?"
-        return Predicate(f"({dialect.matches_expression(text)} AND {digits})", (_IPV6, lowest, highest))
+        digits = f"{DUCKDB.ipv6_digits(text)} BETWEEN ? AND ?"
+        return Predicate(f"({DUCKDB.matches_expression(text)} AND {digits})", (_IPV6, lowest, highest))
     octets = [_octet(*bounds) for bounds in zip(network[0].packed, network[-1].packed, strict=True)]
     known = network.prefixlen // 8
     start = ".".join(octets[:known]) + "." * (0 < known < len(octets))
-    whole = dialect.matches_expression(text)
-    return Predicate(f"({dialect.starts_with(text)} AND {whole})", (start, r"\.".join(octets)))
+    whole = DUCKDB.matches_expression(text)
+    return Predicate(f"({DUCKDB.starts_with(text)} AND {whole})", (start, r"\.".join(octets)))
 
 
 def _octet(lowest: int, highest: int) -> str:
