@@ -7,11 +7,9 @@ costliest of all to search.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from auditmw.archive.columns import COLUMNS, Column
-from auditmw.archive.projection import SEARCHED
 from auditmw.query.language.texts import Pattern
 
 _HEXADECIMAL = re.compile(r"[0-9a-f-]{4,}", re.IGNORECASE)
@@ -34,26 +32,3 @@ def folded(text: str) -> str:
     Python's own looks at what stands around a capital sigma, and makes two characters of an I with a dot.
     """
     return text.translate({0x03A3: 0x03C3, 0x0130: 0x0069}).lower()
-
-
-def other_texts(event: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the values that the archive's column `text` has of an event."""
-    for path in SEARCHED:
-        value: Any = event
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, Mapping) else None
-        yield from _leaves(value)
-
-
-def _leaves(value: Any) -> Iterator[str]:
-    """Yield the strings and numbers in a JSON value, without keys."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for member in value.values():
-            yield from _leaves(member)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _leaves(item)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield str(value)

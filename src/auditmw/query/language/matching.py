@@ -10,8 +10,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, TypeAlias
 
 from auditmw.archive.projection import BOT
+from auditmw.archive.texts import other_texts
 from auditmw.query.language.fields import EACH, Field
-from auditmw.query.language.freetext import folded, other_texts, text_columns
+from auditmw.query.language.freetext import folded, text_columns
 from auditmw.query.language.syntax import And, Match, Node, Not, Or, Text
 from auditmw.query.language.texts import Pattern, Wildcard, expression
 from auditmw.query.language.times import Clock, stamp

@@ -3,10 +3,12 @@
 1. What is not of a column's type is absent from the column, which is NULL then. `body` has all of it.
 2. `time` cannot be NULL, as the table is sorted by it: an event without a time, or with one that is not between 1970
    and 2105 (what DateTime can tell), has 1970-01-01 00:00:00.
-3. Half of a surrogate pair is no text in UTF-8: a column has U+FFFD instead.
-4. Where `time` has whole seconds, the microseconds are a column of their own, in numbers without zeros in front: 18.16
-   takes the first one for the whole number. Rows are made before it is known which it is, so either can be made of the
-   other: `time` comes first, and what follows its 19 characters tells.
+3. `text` has what of an event no column has and free text is looked for in, as in the archive; it is empty, not
+   NULL, where there is nothing of that.
+4. Half of a surrogate pair is no text in UTF-8: a column has U+FFFD instead.
+5. Where `time` has whole seconds, there is no `text`, and in its place are the microseconds, in numbers without zeros in
+   front: 18.16 takes the first one for the whole number. Rows are made before it is known which it is, so either can be
+   made of the other: `time` comes first, and what follows its 19 characters tells.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 import orjson
 
 from auditmw.archive.columns import COLUMNS
+from auditmw.archive.texts import other_texts
 from auditmw.formats.record import Event
 from auditmw.ship.batch import Batch, Entry
 from auditmw.ship.tabular import Column, Tabular
@@ -29,6 +32,7 @@ _OURS = re.compile(r"(?:19[789]\d|20\d\d|210[0-5])-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{
 _FIRST, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(2106, 1, 1, tzinfo=UTC)
 _MAX_BIGINT = 2**63 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_BETWEEN_TEXTS = "\x1f"  # as in the archive (projection.SEPARATOR)
 _NO_TIME = "1970-01-01 00:00:00.000000"
 _SECONDS = 19  # characters of a time to the second
 _POINT, _TAB = b".\t"
@@ -72,7 +76,7 @@ def instant(timestamp: Any) -> str | None:
     return time.strftime("%Y-%m-%d %H:%M:%S.%f") if _FIRST <= time < _END else None
 
 
-HEAD = ("time", "id", "writer", "seq")
+HEAD = ("time", "text", "id", "writer", "seq")
 """The columns before those of the archive's fields, in order; `row` makes their cells."""
 
 _CONVERT = {"text": None, "integer": _integer, "json": _json}
@@ -84,17 +88,19 @@ _TABULAR = Tabular(
 
 
 def names(*, whole_seconds: bool) -> tuple[str, ...]:
-    """Return the columns of a row, in order. `whole_seconds`: the fractions of `time` are a column `microsecond`."""
-    first, *head = HEAD
-    fractions = ("microsecond",) if whole_seconds else ()
-    return (first, *fractions, *head, *_TABULAR.names, "body")
+    """Return the columns of a row, in order. `whole_seconds`: with `microsecond`, the fractions, in place of `text`."""
+    first, text, *head = HEAD
+    return (first, "microsecond" if whole_seconds else text, *head, *_TABULAR.names, "body")
 
 
 def row(entry: Entry, event: Event, *, whole_seconds: bool) -> bytes:
     """Return an event as a row."""
     time = instant(event.get("timestamp")) or _NO_TIME
-    times = (time[:_SECONDS], str(int(time[_SECONDS + 1 :]))) if whole_seconds else (time,)
-    head = (*times, entry.id, entry.writer, str(entry.seq))
+    if whole_seconds:
+        first = time[:_SECONDS], str(int(time[_SECONDS + 1 :]))
+    else:
+        first = time, _BETWEEN_TEXTS.join(other_texts(event))
+    head = (*first, entry.id, entry.writer, str(entry.seq))
     return _TABULAR.row(head, event, entry.body, is_plain="\\" not in entry.writer)
 
 
@@ -107,7 +113,8 @@ def encoded(batch: Batch, *, whole_seconds: bool) -> bytes:
 def _with_whole_seconds(entry: Entry) -> bytes:
     """Return a row with its fractions as a column of their own; cheaply, as the first batches come like this."""
     row = entry.record
-    return b"%b\t%d%b" % (row[:_SECONDS], int(row[_SECONDS + 1 : len(_NO_TIME)]), row[len(_NO_TIME) :])
+    behind_text = row.index(_TAB, len(_NO_TIME) + 1)
+    return b"%b\t%d%b" % (row[:_SECONDS], int(row[_SECONDS + 1 : len(_NO_TIME)]), row[behind_text:])
 
 
 def _with_fractions(entry: Entry) -> bytes:
