@@ -60,6 +60,7 @@ EXTRAS = (
     "ship",
     "reconcile",
     "collect",
+    "clickhouse",
 )
 # A package's row is that of all its modules; a module's own row goes before its package's.
 TABLE = {
@@ -109,9 +110,11 @@ TABLE = {
         "archive formats journal", "orjson psycopg redis google grpc opentelemetry asyncio nats confluent_kafka"
     ),
     "reconcile": row("archive journal ship"),
+    "clickhouse": row("archive query ship", "orjson"),
+    "places": row("clickhouse query reading"),
     "collect": row("archive event formats journal ship", "confluent_kafka duckdb nats orjson"),
     "importing": row("archive event formats journal redact shapes", "orjson zstandard"),
-    "viewer": row(f"archive formats forks journal query {PUBLIC_API}", "asgiref asyncio orjson werkzeug"),
+    "viewer": row(f"archive formats forks journal places query {PUBLIC_API}", "asgiref asyncio orjson werkzeug"),
     # The outermost: nobody imports these.
     "contrib": row(PUBLIC_API),
     "contrib.flask": row(PUBLIC_API, "flask flask_login werkzeug"),
