@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from auditmw.query.language.dialect import DUCKDB
 from auditmw.query.templates import path_template, path_template_sql
 
 PATHS = {
@@ -38,7 +39,7 @@ CASES = [pytest.param(path, template, id=name) for name, (path, template) in PAT
 def in_sql(path):
     with duckdb.connect() as connection:
         return connection.execute(
-            f"SELECT {path_template_sql('path')} FROM (SELECT $path AS path)", {"path": path}
+            f"SELECT {path_template_sql('path', DUCKDB)} FROM (SELECT $path AS path)", {"path": path}
         ).fetchone()[0]
 
 
@@ -71,6 +72,6 @@ RANDOM_PATHS = st.lists(st.tuples(SEGMENTS, ENDINGS).map("".join), max_size=4).m
 def test_python_and_sql_have_the_same_rule(paths):
     with duckdb.connect() as connection:
         rows = connection.execute(
-            f"SELECT {path_template_sql('path')} FROM (SELECT unnest($paths) AS path)", {"paths": paths}
+            f"SELECT {path_template_sql('path', DUCKDB)} FROM (SELECT unnest($paths) AS path)", {"paths": paths}
         )
         assert [template for (template,) in rows.fetchall()] == [path_template(path) for path in paths]

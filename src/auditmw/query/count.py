@@ -42,8 +42,10 @@ def count(
 
     def answer(question: Question) -> Count:
         total = 0
-        sql = "SELECT count(*) FROM (SELECT 1 FROM events LIMIT $limit)"
-        with closing(question.each(sql, {"limit": None if cap is None else cap + 1})) as slices:
+        sql, bound = ("SELECT count(*) FROM events", {})
+        if cap is not None:
+            sql, bound = "SELECT count(*) FROM (SELECT 1 FROM events LIMIT $limit)", {"limit": cap + 1}
+        with closing(question.each(sql, bound)) as slices:
             for ((number,),) in slices:
                 total += number
                 if cap is not None and total > cap:

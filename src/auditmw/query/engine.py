@@ -30,6 +30,7 @@ from auditmw.journal.reader import OnDamage
 from auditmw.query.deadline import Deadline
 from auditmw.query.directory import DirectoryStore
 from auditmw.query.language import Query, parse
+from auditmw.query.language.dialect import Dialect
 from auditmw.query.language.predicate import Predicate, lookup, predicate
 from auditmw.query.partial import Reason
 from auditmw.query.question import Asked, Effort, Question, TooMuchError
@@ -162,6 +163,11 @@ class Engine:
         return bool(found)
 
     @property
+    def dialect(self) -> Dialect:
+        """How the store's SQL says what plain SQL has no words for."""
+        return self._store.dialect
+
+    @property
     def archive_error(self) -> Exception | None:
         """Why the last question could not archive what was waiting; it was answered all the same."""
         return self._store.archive_error
@@ -173,16 +179,16 @@ class Engine:
     def _prepared(self, scope: Scope, stitched: bool, deadline: Deadline) -> Asked:
         query = scope.parsed()
         since, until = scope.bounds(query)
-        asked, errors = predicate(query), tuple(query.errors)
-        known = self._world(), lookup(query)
-        return Asked(scope, since, until, asked, errors, stitched, self._slice_rows, deadline, *known)
+        asked, errors = predicate(query, self.dialect), tuple(query.errors)
+        known = self._world(), lookup(query, self.dialect)
+        return Asked(scope, since, until, asked, errors, stitched, self._slice_rows, deadline, self.dialect, *known)
 
     def _world(self) -> Predicate | None:
         """Return what holds for every event that there is."""
         if self._restriction is None:
             return None
         restriction = self._restriction
-        return predicate(parse(restriction) if isinstance(restriction, str) else restriction)
+        return predicate(parse(restriction) if isinstance(restriction, str) else restriction, self.dialect)
 
     @contextmanager
     def _under_way(self, token: Hashable, deadlines: Sequence[Deadline]) -> Iterator[None]:

@@ -7,9 +7,11 @@ from functools import partial as bound_to
 from typing import NamedTuple
 
 from auditmw.query.engine import Engine
+from auditmw.query.language.dialect import Dialect
 from auditmw.query.language.fields import EACH, Field, find
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question
+from auditmw.query.relation import named
 from auditmw.query.scope import EVERYTHING, Scope
 
 
@@ -61,9 +63,10 @@ def facets(
 
 
 def _answer(question: Question, *, field: Field, limit: int) -> Facet:
-    expression, parameters = _values(field)
+    expression, parameters = _values(field, question.dialect)
+    text = question.dialect.time_text("value") if field.kind == "time" else "CAST(value AS VARCHAR)"
     rows = question.whole(
-        f"""SELECT CAST(value AS VARCHAR) AS text, count, count(*) OVER (), sum(count) OVER ()
+        f"""SELECT {text} AS text, count, count(*) OVER (), sum(count) OVER ()
         FROM (SELECT {expression} AS value, count(*) AS count FROM events GROUP BY 1)
         ORDER BY count DESC, text NULLS LAST LIMIT $limit""",
         {**parameters, "limit": limit},
@@ -73,7 +76,7 @@ def _answer(question: Question, *, field: Field, limit: int) -> Facet:
     return Facet(field.name, values, distinct, int(total), question.partial)
 
 
-def _values(field: Field) -> tuple[str, dict[str, object]]:
+def _values(field: Field, dialect: Dialect) -> tuple[str, dict[str, object]]:
     """Return SQL for a field's value in an event, of which a list gives one row for each element, and what it binds."""
     if field.kind == "group":
         raise ValueError(f"expected a field with values of its own, not {field.name!r}, which is a group of fields")
@@ -81,15 +84,6 @@ def _values(field: Field) -> tuple[str, dict[str, object]]:
         return f'"{field.column}"', {}
     path = (*field.path, *field.rest)
     if EACH not in path:
-        return "json_extract_string(body, $path)", {"path": _pointer(path)}
-    texts = "json_extract_string(body, $path)"
-    return f"unnest(CASE WHEN len({texts}) > 0 THEN {texts} ELSE [NULL] END)", {"path": _json_path(path)}
-
-
-def _pointer(path: Sequence[str]) -> str:
-    """Return a JSON pointer (RFC 6901), which takes any key for what it is."""
-    return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path)
-
-
-def _json_path(path: Sequence[str]) -> str:
-    return "$" + "".join("[*]" if key == EACH else f".{key}" for key in path)
+        return named(dialect.text_at(path), "path")
+    texts, bound = named(dialect.texts_at(path), "path")
+    return dialect.one_or_each(texts), bound

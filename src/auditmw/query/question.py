@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -12,6 +12,7 @@ from auditmw.archive.snapshot import Missing
 from auditmw.query import relation
 from auditmw.query.cursor import Key
 from auditmw.query.deadline import Deadline
+from auditmw.query.language.dialect import Dialect
 from auditmw.query.language.predicate import Predicate
 from auditmw.query.partial import Partial, QueryError, Reason
 from auditmw.query.scope import Scope
@@ -20,6 +21,7 @@ from auditmw.query.store import OutOfMemoryError, Parameters, StatementInterrupt
 from auditmw.query.store import Row as Row
 
 _MICROSECOND = timedelta(microseconds=1)
+_MOST_KEYS = 4_000  # that one statement asks for: a list that is bound is at most 128 KiB over HTTP
 
 
 class Effort(Enum):
@@ -57,6 +59,7 @@ class Asked(NamedTuple):
     stitched: bool
     slice_rows: int
     deadline: Deadline
+    dialect: Dialect
     world: Predicate | None = None
     lookup: Predicate | None = None
 
@@ -65,12 +68,13 @@ class Question:
     """One question: a scope, a view of the archive, and a deadline.
 
     `sql` begins with SELECT or WITH, names the relation `events`, and takes parameters by name (`$limit`); names that
-    begin with an underscore are the engine's. Values are bound, never spliced. Rows are what DuckDB gives: a time is a
-    datetime without a zone, in UTC.
+    begin with an underscore are the engine's. Values are bound, never spliced. What is not plain SQL it says in the
+    words of `dialect`. Rows are as `store.Row` says.
     """
 
     def __init__(self, asked: Asked, view: StoreView, effort: Effort, narrowed_by: Reason | None) -> None:
         self.scope = asked.scope
+        self.dialect = asked.dialect
         self._asked = asked
         self._view = view
         self._effort = effort
@@ -166,31 +170,27 @@ class Question:
         the slice that `each` gave last counts as not looked at.
         """
         wanted, found = set(keys), dict[Key, str]()
-        timeless = {key for key in wanted if key.time is None}
-        for some in (wanted - timeless, timeless):
-            rows = self._bodies_of(some, lookup) if some else []
+        timed = [key for key in keys if key.time is not None]
+        timeless = [key for key in keys if key.time is None]
+        for some in (*_batches(timed), *_batches(timeless)):
+            rows = self._bodies_of(some, lookup)
             if rows is None:
                 self.covered = self._covered_before
                 return None
             found |= {key: body for *values, body in rows if (key := Key(*values)) in wanted}
         return found
 
-    def _bodies_of(self, keys: Iterable[Key], lookup: Predicate | None) -> list[Row] | None:
-        """Return key and body of these events, and of some others: all have a time, or none has.
-
-        Constants in IN tell which row groups to read, and that before bodies are put together; a join does not.
-        """
+    def _bodies_of(self, keys: Sequence[Key], lookup: Predicate | None) -> list[Row] | None:
+        """Return key and body of these events, and of some others: all have a time, or none has."""
         times = sorted({key.time for key in keys if key.time is not None})
         piece = Slice(times[0], times[-1] + _MICROSECOND) if times else TIMELESS
         if lookup is not None:
             condition, values = relation.named(lookup, "_l")
             return self._over(piece, f"SELECT time, writer, seq, body FROM events WHERE {condition}", values)
-        bound: dict[str, object] = {f"time_{number}": time for number, time in enumerate(times)}
-        conditions = [f"time IN ({', '.join(f'${name}' for name in bound)})"] if times else []
-        numbers = {f"seq_{number}": seq for number, seq in enumerate({key.seq for key in keys})}
-        conditions.append(f"seq IN ({', '.join(f'${name}' for name in numbers)})")
+        at_times, bound = self.dialect.among("time", times, "time") if times else ("TRUE", {})
+        with_numbers, numbers = self.dialect.among("seq", sorted({key.seq for key in keys}), "seq")
         source = relation.source(self._view, piece)
-        sql = f"SELECT time, writer, seq, body FROM {source} WHERE {' AND '.join(conditions)}"
+        sql = f"SELECT time, writer, seq, body FROM {source} WHERE {at_times} AND {with_numbers}"
         return self._run(sql, bound | numbers)
 
     def span(self) -> tuple[datetime, datetime] | None:
@@ -210,7 +210,7 @@ class Question:
     def _ends(self) -> list[Row]:
         """Return first and last times of events, of which the earliest and the latest are those of all."""
         if self._asked.world is not None:  # the files also speak of events that are not there for whoever asks
-            clause, bound = relation.all_events(self._view, Slice(None, None), self._asked.world)
+            clause, bound = relation.all_events(self._view, Slice(None, None), self._asked.world, self.dialect)
             return self._run(f"{clause} SELECT min(time), max(time) FROM _world", bound) or [(None, None)]
         live = self._run(f"SELECT min(time), max(time) FROM {self._view.relation(parts=())}", {}) or [(None, None)]
         return [*((part.first, part.last) for part in self._view.parts), *live]
@@ -239,7 +239,9 @@ class Question:
     def _over(self, piece: Slice, sql: str, parameters: Parameters | None, time: float = 1.0) -> list[Row] | None:
         """Return the rows of a statement over the events of a slice."""
         asked = self._asked
-        clause, bound = relation.events(self._view, piece, asked.predicate, asked.world, stitched=asked.stitched)
+        clause, bound = relation.events(
+            self._view, piece, asked.predicate, self.dialect, asked.world, stitched=asked.stitched
+        )
         text = f"{clause}, {sql.removeprefix('WITH ')}" if sql.startswith("WITH ") else f"{clause} {sql}"
         return self._run(text, {**bound, **(parameters or {})}, time)
 
@@ -266,6 +268,10 @@ def _grown(covered: Slice | None, piece: Slice, whole: Slice, oldest_first: bool
     if oldest_first:
         return Slice(whole.since, piece.until)
     return Slice(piece.since or datetime.min, whole.until)
+
+
+def _batches(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    return (keys[first : first + _MOST_KEYS] for first in range(0, len(keys), _MOST_KEYS))
 
 
 def _aware(moment: datetime | None) -> datetime | None:

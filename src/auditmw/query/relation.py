@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from auditmw.query.language.dialect import Dialect, Expression
 from auditmw.query.language.predicate import Predicate
 from auditmw.query.slices import Slice
 from auditmw.query.stitching import spans_sql
@@ -16,14 +17,20 @@ def source(view: StoreView, piece: Slice) -> str:
     return view.relation(piece.since, piece.until)
 
 
-def all_events(view: StoreView, piece: Slice, world: Predicate) -> tuple[str, dict[str, object]]:
+def all_events(view: StoreView, piece: Slice, world: Predicate, dialect: Dialect) -> tuple[str, dict[str, object]]:
     """Return the WITH clause that defines `_world`: what there is in a slice for whoever asks; and what it binds."""
     condition, bound = named(world, "_w")
-    return f"WITH _world AS NOT MATERIALIZED (SELECT * FROM {source(view, piece)} WHERE {condition})", bound
+    return f"WITH _world {dialect.IN_PLACE} (SELECT * FROM {source(view, piece)} WHERE {condition})", bound
 
 
 def events(
-    view: StoreView, piece: Slice, predicate: Predicate, world: Predicate | None = None, *, stitched: bool
+    view: StoreView,
+    piece: Slice,
+    predicate: Predicate,
+    dialect: Dialect,
+    world: Predicate | None = None,
+    *,
+    stitched: bool,
 ) -> tuple[str, dict[str, object]]:
     """Return the WITH clause that defines `events` for a slice, and the values that it binds by name.
 
@@ -37,11 +44,11 @@ def events(
         condition, bound = f"({within}) AND ({condition})", bound | bound_within
     matches = f'SELECT *, "user" AS person FROM {source(view, piece)} WHERE {condition}'
     if not stitched or piece.timeless:
-        return f"WITH events AS NOT MATERIALIZED ({matches})", bound
+        return f"WITH events {dialect.IN_PLACE} ({matches})", bound
     from_then_on = view.relation(piece.since)
-    spans = spans_sql(from_then_on if world is None else f"(SELECT * FROM {from_then_on} WHERE {within})")
+    spans = spans_sql(from_then_on if world is None else f"(SELECT * FROM {from_then_on} WHERE {within})", dialect)
     # A hash join, as it has one equality: sessions to their spans, of which most have one.
-    stitched_events = f"""WITH {spans}, events AS NOT MATERIALIZED (
+    stitched_events = f"""WITH {spans}, events {dialect.IN_PLACE} (
         SELECT _matches.* REPLACE (coalesce(_matches.person, _spans.person) AS person)
         FROM ({matches}) AS _matches LEFT JOIN _spans
         ON _matches.session = _spans.session AND _matches.time > _spans.since AND _matches.time <= _spans.until
@@ -49,8 +56,8 @@ def events(
     return stitched_events, bound
 
 
-def named(predicate: Predicate, prefix: str) -> tuple[str, dict[str, object]]:
-    """Return the condition with a name for each ``?``, as DuckDB takes names or positions, and not both."""
+def named(predicate: Predicate | Expression, prefix: str) -> tuple[str, dict[str, object]]:
+    """Return it with a name for each ``?``, as a statement takes names or positions, and not both."""
     first, *others = predicate.sql.split("?")
     names = [f"{prefix}{number}" for number in range(len(others))]
     sql = first + "".join(f"${name}{piece}" for name, piece in zip(names, others, strict=True))

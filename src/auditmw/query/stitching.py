@@ -16,8 +16,10 @@ match the query.
 
 from __future__ import annotations
 
+from auditmw.query.language.dialect import Dialect
 
-def spans_sql(source: str) -> str:
+
+def spans_sql(source: str, dialect: Dialect) -> str:
     """Return common table expressions, the last of them `_spans`: session, since, until, person.
 
     An event without a user belongs to `person` when it is of that session and since < time <= until. The spans of a
@@ -25,16 +27,16 @@ def spans_sql(source: str) -> str:
     """
     return f"""_known AS (SELECT session, time, "user", writer, seq FROM {source}
         WHERE session IS NOT NULL AND "user" IS NOT NULL AND time IS NOT NULL),
-    _sessions AS MATERIALIZED (
+    _sessions {dialect.ONCE} (
         SELECT session, min("user") AS one, max("user") AS other, max(time) AS until FROM _known GROUP BY session),
     _moments AS (
-        SELECT session, time, arg_min("user", (writer, seq)) AS person FROM _known
+        SELECT session, time, {dialect.known_first_by('"user"', "(writer, seq)")} AS person FROM _known
         WHERE session IN (SELECT session FROM _sessions WHERE one <> other) GROUP BY session, time),
     _ends AS (
         SELECT session, time AS until, person FROM _moments
         QUALIFY person IS DISTINCT FROM lead(person) OVER (PARTITION BY session ORDER BY time)),
-    _spans AS MATERIALIZED (
-        SELECT session, TIMESTAMP '-infinity' AS since, until, one AS person FROM _sessions WHERE one = other
+    _spans {dialect.ONCE} (
+        SELECT session, {dialect.ALWAYS} AS since, until, one AS person FROM _sessions WHERE one = other
         UNION ALL
-        SELECT session, lag(until, 1, TIMESTAMP '-infinity') OVER (PARTITION BY session ORDER BY until), until, person
+        SELECT session, lag(until, 1, {dialect.ALWAYS}) OVER (PARTITION BY session ORDER BY until), until, person
         FROM _ends)"""

@@ -7,6 +7,7 @@ from functools import partial as bound_to
 from typing import NamedTuple
 
 from auditmw.query.engine import Engine
+from auditmw.query.language.dialect import Dialect
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question, Row
 from auditmw.query.scope import EVERYTHING, Scope
@@ -84,8 +85,8 @@ def summary(
     if limit < 1:
         raise ValueError(f"expected a limit of at least 1, not {limit!r}")
     hosts = sorted({host.lower() for host in own_hosts})
-    answers = [bound_to(_answer, sql=_TRAFFIC, parameters={})]
-    for of in _LISTS:
+    answers = [bound_to(_answer, sql=_traffic(engine.dialect), parameters={})]
+    for of in _lists(engine.dialect):
         parameters = {"limit": limit, **({"own_hosts": hosts} if of.with_hosts else {})}
         answers.append(bound_to(_answer, sql=of.sql(), parameters=parameters))
     (traffic, partial), *tops = engine.ask_each(
@@ -102,11 +103,15 @@ def _answer(question: Question, *, sql: str, parameters: Mapping[str, object]) -
 
 _IS_BOT = "coalesce(bot, false)"  # without a user agent nobody can say
 _IS_REQUEST = "event = 'http_request'"
-_TRAFFIC = f"""SELECT {_IS_BOT}, count(*) FILTER ({_IS_REQUEST}), count(*), count(DISTINCT person),
-    count(DISTINCT session), count(DISTINCT coalesce(person, session, ip || chr(10) || coalesce(agent, ''))),
-    count(*) FILTER (status >= 500 OR level IN ('error', 'critical')), count(*) FILTER (status BETWEEN 400 AND 499),
-    CAST(coalesce(sum(size), 0) AS BIGINT), quantile_disc(dur, [0.5, 0.95, 0.99]) FILTER ({_IS_REQUEST})
-    FROM events GROUP BY 1"""
+
+
+def _traffic(dialect: Dialect) -> str:
+    return f"""SELECT {_IS_BOT}, count(*) FILTER (WHERE {_IS_REQUEST}), count(*), count(DISTINCT person),
+        count(DISTINCT session), count(DISTINCT coalesce(person, session, ip || '\n' || coalesce(agent, ''))),
+        count(*) FILTER (WHERE status >= 500 OR level IN ('error', 'critical')),
+        count(*) FILTER (WHERE status BETWEEN 400 AND 499), CAST(coalesce(sum(size), 0) AS BIGINT),
+        {dialect.percentiles("dur", (50, 95, 99), _IS_REQUEST)}
+        FROM events GROUP BY 1"""
 
 
 class _List(NamedTuple):
@@ -124,28 +129,24 @@ class _List(NamedTuple):
                 SELECT {self.columns}, {_IS_BOT} AS is_bot, count(*) AS number FROM events
                 WHERE {_IS_REQUEST} AND {self.requests} GROUP BY ALL),
             valued AS (SELECT {self.value} AS value, {self.columns}, is_bot, number FROM counted)
-            SELECT value, CAST(coalesce(sum(number) FILTER (NOT is_bot), 0) AS BIGINT) AS people,
-                CAST(coalesce(sum(number) FILTER (is_bot), 0) AS BIGINT) AS bots
+            SELECT value, CAST(coalesce(sum(number) FILTER (WHERE NOT is_bot), 0) AS BIGINT) AS people,
+                CAST(coalesce(sum(number) FILTER (WHERE is_bot), 0) AS BIGINT) AS bots
             FROM valued WHERE {self.values} GROUP BY value ORDER BY people DESC, bots DESC, value LIMIT $limit"""
 
 
-def _host(authority: str) -> str:
+def _host(authority: str, dialect: Dialect) -> str:
     """Return SQL for the host in the authority of a URL (RFC 3986 §3.2), without user and port."""
-    return f"lower(regexp_replace({authority}, '^.*@|:[0-9]*$', '', 'g'))"
+    return dialect.lowered(dialect.without(authority, "^.*@|:[0-9]*$"))
 
 
-_SITE = _host("regexp_extract(referrer, '^[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)', 1)")
-_LISTS = (
-    _List("route, path", page_sql()),
-    _List(
-        "referrer, host",
-        _SITE,
-        "referrer IS NOT NULL",
-        f"value <> '' AND value IS DISTINCT FROM {_host('host')} AND NOT list_contains($own_hosts, value)",
-        with_hosts=True,
-    ),
-    _List("agent", "agent"),
-    _List("ip", "ip"),
-    _List("path", "path", "status = 404"),
-)
-"""In the order of the fields of `Summary`."""
+def _lists(dialect: Dialect) -> tuple[_List, ...]:
+    """Return the lists in the order of the fields of `Summary`."""
+    site = _host(dialect.matched("referrer", "^[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)", 1), dialect)
+    own = f"value IS NOT DISTINCT FROM {_host('host', dialect)} OR {dialect.has('$own_hosts', 'value')}"
+    return (
+        _List("route, path", page_sql(dialect)),
+        _List("referrer, host", site, "referrer IS NOT NULL", f"value <> '' AND NOT ({own})", with_hosts=True),
+        _List("agent", "agent"),
+        _List("ip", "ip"),
+        _List("path", "path", "status = 404"),
+    )

@@ -15,6 +15,9 @@ which mean the same to `re` and to RE2.
 from __future__ import annotations
 
 import re
+from functools import partial
+
+from auditmw.query.language.dialect import Dialect
 
 ID = "{id}"
 
@@ -52,24 +55,24 @@ def _is_id(text: str) -> bool:
     )
 
 
-def path_template_sql(path: str) -> str:
+def path_template_sql(path: str, dialect: Dialect) -> str:
     """Return SQL for the same, of a VARCHAR expression; NULL for NULL.
 
     It takes about a microsecond for a path with a digit: where there are many rows, group by the path before.
     """
-    stem, ending = (f"regexp_extract(segment, '^{_WITH_ENDING}$', {group})" for group in (1, 2))
-    segment = f"""CASE WHEN {_is_id_sql("segment")} THEN '{ID}'
-        WHEN {_is_id_sql(stem)} THEN '{ID}' || {ending} ELSE segment END"""
-    segments = f"list_transform(string_split({path}, '/'), lambda segment: {segment})"
-    return f"CASE WHEN regexp_matches({path}, '{_SUSPICIOUS}') THEN array_to_string({segments}, '/') ELSE {path} END"
+    stem, ending = (dialect.matched("segment", f"^{_WITH_ENDING}$", group) for group in (1, 2))
+    segment = f"""CASE WHEN {_is_id_sql("segment", dialect)} THEN '{ID}'
+        WHEN {_is_id_sql(stem, dialect)} THEN '{ID}' || {ending} ELSE segment END"""
+    segments = dialect.joined(dialect.transformed(dialect.split(path, "/"), "segment", segment), "/")
+    return f"CASE WHEN {dialect.has_match(path, _SUSPICIOUS)} THEN {segments} ELSE {path} END"
 
 
-def _is_id_sql(text: str) -> str:
-    return f"""(regexp_full_match({text}, '{_ID}') OR regexp_matches({text}, '{_DIGIT}') AND (
-        regexp_full_match({text}, '{_ID_WITH_DIGIT}') OR regexp_full_match({text}, '{_ID_WITH_DIGIT_AND_BOTH_CASES}')
-        AND regexp_matches({text}, '{_UPPER}') AND regexp_matches({text}, '{_LOWER}')))"""
+def _is_id_sql(text: str, dialect: Dialect) -> str:
+    has, whole = partial(dialect.has_match, text), partial(dialect.is_match, text)
+    return f"""({whole(_ID)} OR {has(_DIGIT)} AND (
+        {whole(_ID_WITH_DIGIT)} OR {whole(_ID_WITH_DIGIT_AND_BOTH_CASES)} AND {has(_UPPER)} AND {has(_LOWER)}))"""
 
 
-def page_sql() -> str:
+def page_sql(dialect: Dialect) -> str:
     """Return SQL for the page that an event is about: its route, else the template of its path; NULL for no request."""
-    return f"coalesce(route, {path_template_sql('path')})"
+    return f"coalesce(route, {path_template_sql('path', dialect)})"

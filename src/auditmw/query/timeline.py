@@ -8,6 +8,7 @@ from functools import partial as bound_to
 from typing import Literal, NamedTuple, get_args
 
 from auditmw.query.engine import Engine
+from auditmw.query.language.dialect import Dialect
 from auditmw.query.page import FIRST_LOOKED_UP, Entry, Order, Paging, Source
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question
@@ -80,7 +81,8 @@ def timeline(
     incomplete = None
     if stitched and of == "user":
         spans, incomplete = ask(bound_to(_spans, user=value))
-        source = Source(_STITCHED, {"who": value, **spans}, first_rows=FIRST_LOOKED_UP)
+        if spans:
+            source = Source(_stitched(engine.dialect), {"who": value, **spans}, first_rows=FIRST_LOOKED_UP)
     life = None
     if after is None and before is None:
         life = ask(bound_to(_life, source=source))
@@ -88,26 +90,32 @@ def timeline(
     return Timeline(visits(page.entries, order, pause), page.next, page.previous, life, page.partial or incomplete)
 
 
-_STITCHED = """(
+def _stitched(dialect: Dialect) -> str:
+    """Return SQL for the events of a user, and for those in spans of sessions that nobody else did."""
+    spans = dialect.unnested("", {"session": "$sessions", "since": "$since", "until": "$until"})
+    return f"""(
     SELECT time, writer, seq FROM events WHERE "user" = $who
     UNION ALL
-    SELECT events.time, events.writer, events.seq FROM events
-    JOIN (SELECT unnest($sessions) AS session, unnest($since) AS since, unnest($until) AS until) AS spans
+    SELECT events.time, events.writer, events.seq FROM events JOIN {spans} AS spans
     ON events.session = spans.session AND events.time <= spans.until
-    AND (spans.since IS NULL OR events.time > spans.since)
-    WHERE events."user" IS NULL)"""
+    WHERE events."user" IS NULL AND (spans.since = $always OR events.time > spans.since))"""
 
 
 def _spans(question: Question, *, user: str) -> tuple[dict[str, object], Partial | None]:
-    """Return the spans of sessions in which what nobody did is this user's."""
+    """Return the spans of sessions in which what nobody did is this user's, as `_stitched` binds them."""
     sessions_sql = 'SELECT DISTINCT session FROM events WHERE "user" = $user AND session IS NOT NULL'
     mine = question.whole(sessions_sql, {"user": user})
-    of_mine = "(SELECT * FROM events SEMI JOIN (SELECT unnest($sessions) AS session) AS mine USING (session))"
-    sql = f"""WITH {spans_sql(of_mine)}
-        SELECT session, nullif(since, '-infinity'), until FROM _spans WHERE person = $user"""
+    dialect = question.dialect
+    of_mine = f"(SELECT * FROM events WHERE {dialect.is_in('session', '$sessions')})"
+    sql = f"""WITH {spans_sql(of_mine, dialect)}
+        SELECT session, nullif(since, {dialect.ALWAYS}), until FROM _spans WHERE person = $user"""
     spans = question.whole(sql, {"user": user, "sessions": [session for (session,) in mine]})
-    sessions, since, until = zip(*spans, strict=True) if spans else ((), (), ())
-    return {"sessions": list(sessions), "since": list(since), "until": list(until)}, question.partial
+    if not spans:
+        return {}, question.partial
+    sessions, since, until = zip(*spans, strict=True)
+    began = [moment or datetime.min for moment in since]
+    bound = {"sessions": list(sessions), "since": began, "until": list(until), "always": datetime.min}
+    return bound, question.partial
 
 
 def _life(question: Question, *, source: Source) -> Life:

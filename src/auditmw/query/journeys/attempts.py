@@ -21,32 +21,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
+from typing import NamedTuple
 
 from auditmw.query.journeys.conditions import Sql
-from auditmw.query.journeys.units import POSITION, RANKS
+from auditmw.query.journeys.units import position, ranks
+from auditmw.query.language.dialect import Dialect
 
 _TIME = 68  # mark >> 68: the time in microseconds
 _STEPS = 2**8  # mark & 255: the steps that the event matches, one bit for each
 _NEVER_CUTS = 2**59  # microseconds: more than between any two times from year 1 to 9999
 
 
-def best_attempts(unit: str, steps: Sequence[Sql], *, strict: bool, window: timedelta | None) -> Sql:
+def best_attempts(unit: str, steps: Sequence[Sql], dialect: Dialect, *, strict: bool, window: timedelta | None) -> Sql:
     """Return common table expressions, the last of them `attempts`: unit, t1, t2, ..., one for each step.
 
     Of each unit with an event that matches the first step; times are in microseconds since 1970, NULL for the steps
-    that it did not come to. `unit`: a column. The first of the expressions is `units.RANKS`.
+    that it did not come to. `unit`: a column. The first of the expressions is `units.ranks`.
     """
-    marked = _marked(unit, steps, strict=strict)
-    count = len(steps)
-    found = _strict(count, window) if strict else _earliest(count) if window is None else _within(count)
+    attempts = _Attempts(dialect, len(steps))
+    found = attempts.strict(window) if strict else attempts.earliest() if window is None else attempts.within()
     bound = {name: value for step in steps for name, value in step.bound.items()}
     if window is not None:
         bound["window"] = min(window // timedelta(microseconds=1), _NEVER_CUTS)
-    times = ", ".join(f"(t{step} >> {_TIME})::BIGINT AS t{step}" for step in range(1, count + 1))
-    return Sql(f"{RANKS}, {marked}, {found}, attempts AS MATERIALIZED (SELECT unit, {times} FROM best)", bound)
+    times = ", ".join(f"{attempts.time(f't{step}')} AS t{step}" for step in attempts.steps)
+    tables = f"{ranks(dialect)}, {_marked(unit, steps, dialect, strict=strict)}, {found}"
+    return Sql(f"{tables}, attempts {dialect.ONCE} (SELECT unit, {times} FROM best)", bound)
 
 
-def _marked(unit: str, steps: Sequence[Sql], *, strict: bool) -> str:
+def _marked(unit: str, steps: Sequence[Sql], dialect: Dialect, *, strict: bool) -> str:
     matches = " + ".join(
         f"CASE WHEN {step.text} THEN {_bit(number)} ELSE 0 END" for number, step in enumerate(steps, 1)
     )
@@ -54,7 +57,7 @@ def _marked(unit: str, steps: Sequence[Sql], *, strict: bool) -> str:
     # of what it leaves out little is read from the files.
     kept = "TRUE" if strict else " OR ".join(step.text for step in steps)
     return f"""marked AS (
-        SELECT unit, {POSITION} * {_STEPS} + steps AS mark
+        SELECT unit, {position(dialect)} * {_STEPS} + steps AS mark
         FROM (SELECT {unit} AS unit, time, writer, seq, {matches} AS steps FROM events
             WHERE {unit} IS NOT NULL AND time IS NOT NULL AND ({kept}))
         JOIN ranks USING (writer))"""
@@ -64,85 +67,124 @@ def _bit(step: int) -> int:
     return 1 << (step - 1)
 
 
-def _columns(count: int) -> str:
-    return ", ".join(f"t{step}" for step in range(1, count + 1))
+class _Attempts(NamedTuple):
+    """Writes the search for attempts at so many steps, in the words of a store."""
 
+    dialect: Dialect
+    number: int
 
-_JOURNEYS = "journeys AS (SELECT unit, {marks} AS marks FROM marked GROUP BY unit)"
+    @property
+    def steps(self) -> range:
+        """The numbers of the steps."""
+        return range(1, self.number + 1)
 
+    @property
+    def columns(self) -> str:
+        """The marks at which the steps were taken."""
+        return ", ".join(f"t{step}" for step in self.steps)
 
-def _chain(source: str, count: int, first: str) -> str:
-    """Return SQL for the attempt that begins at the first start in `marks` for which the condition `first` holds."""
-    source = f"(SELECT * FROM (SELECT *, {_taken(1, first)} AS t1 FROM {source}) WHERE t1 IS NOT NULL)"
-    for step in range(2, count + 1):
-        source = f"(SELECT *, {_taken(step, f'mark > t{step - 1}')} AS t{step} FROM {source})"
-    return source
+    def time(self, mark: str) -> str:
+        """Return the time of a mark."""
+        return f"{self.dialect.shifted(mark, _TIME)}::BIGINT"
 
+    def earliest(self) -> str:
+        """Return SQL for the earliest attempts."""
+        return f"""{self.journeys()}, best AS (SELECT unit, {self.columns} FROM {self.chain("journeys", "TRUE")})"""
 
-def _taken(step: int, condition: str) -> str:
-    return f"list_min(list_filter(marks, lambda mark: mark & {_bit(step)} > 0 AND {condition}))"
+    def journeys(self, *, in_order: bool = False) -> str:
+        """Return SQL for the marks of each unit."""
+        marks = self.dialect.sorted_list("mark") if in_order else self.dialect.listed("mark")
+        return f"journeys AS (SELECT unit, {marks} AS marks FROM marked GROUP BY unit)"
 
+    def chain(self, source: str, first: str) -> str:
+        """Return SQL for the attempt that begins at the first start in `marks` for which the condition holds."""
+        source = f"(SELECT * FROM (SELECT *, {self.taken(1, first)} AS t1 FROM {source}) WHERE t1 IS NOT NULL)"
+        for step in self.steps[1:]:
+            source = f"(SELECT *, {self.taken(step, f'mark > t{step - 1}')} AS t{step} FROM {source})"
+        return source
 
-def _earliest(count: int) -> str:
-    return f"""{_JOURNEYS.format(marks="list(mark)")},
-    best AS (SELECT unit, {_columns(count)} FROM {_chain("journeys", count, "TRUE")})"""
+    def taken(self, step: int, condition: str) -> str:
+        """Return SQL for the first mark of a step for which the condition holds."""
+        return self.dialect.least("marks", "mark", f"{self.matches('mark', step)} AND {condition}")
 
+    def matches(self, mark: str, step: int) -> str:
+        """Return whether the event of a mark matches a step."""
+        return f"{self.dialect.bits(mark, _bit(step))} > 0"
 
-def _within(count: int) -> str:
-    in_time = ", ".join(
-        f"CASE WHEN (t{step} >> {_TIME}) - (t1 >> {_TIME}) <= $window THEN t{step} END AS t{step}"
-        for step in range(2, count + 1)
-    )
-    # What is kept of a unit that is done are its times only; in the joins it has a number in place of its name.
-    return f"""{_JOURNEYS.format(marks="list(mark)")},
-    earliest AS MATERIALIZED (
-        SELECT * REPLACE (CASE WHEN NOT uncut THEN marks END AS marks), row_number() OVER () AS number
-        FROM (SELECT *, (greatest({_columns(count)}) >> {_TIME}) - (t1 >> {_TIME}) <= $window AS uncut
-            FROM {_chain("journeys", count, "TRUE")})),
-    cut AS (SELECT number, unnest(marks) AS mark FROM earliest WHERE NOT uncut),
-    {_reached(count)},
-    retried AS (
-        SELECT unit, marks, since FROM (SELECT unit, marks, number FROM earliest WHERE NOT uncut)
-        JOIN furthest USING (number)),
-    best AS (
-        SELECT unit, {_columns(count)} FROM earliest WHERE uncut
-        UNION ALL SELECT unit, t1, {in_time} FROM {_chain("retried", count, "mark >= since")})"""
+    def within(self) -> str:
+        """Return SQL for the best attempts where steps count that are in time."""
+        in_time = ", ".join(
+            f"CASE WHEN {self.time(f't{step}')} - {self.time('t1')} <= $window THEN t{step} END AS t{step}"
+            for step in self.steps[1:]
+        )
+        retried = f"SELECT unit, t1, {in_time} FROM {self.chain('retried', 'mark >= since')}"
+        if not self.dialect.keeps_tables:
+            return f"{self.journeys(in_order=True)}, {self.latest_starts()}, best AS ({retried})"
+        # What is kept of a unit that is done are its times only; in the joins it has a number in place of its name.
+        return f"""{self.journeys()},
+        earliest AS MATERIALIZED (
+            SELECT * REPLACE (CASE WHEN NOT uncut THEN marks END AS marks), row_number() OVER () AS number
+            FROM (SELECT *, {self.time(f"greatest({self.columns})")} - {self.time("t1")} <= $window AS uncut
+                FROM {self.chain("journeys", "TRUE")})),
+        cut AS (SELECT number, unnest(marks) AS mark FROM earliest WHERE NOT uncut),
+        {self.reached()},
+        retried AS (
+            SELECT unit, marks, since FROM (SELECT unit, marks, number FROM earliest WHERE NOT uncut)
+            JOIN furthest USING (number)),
+        best AS (SELECT unit, {self.columns} FROM earliest WHERE uncut UNION ALL {retried})"""
 
+    def reached(self) -> str:
+        """Return SQL for the events of each step that an attempt can reach in time, each with the latest start."""
+        started = f"""reached_1 AS MATERIALIZED (
+            SELECT number, mark, {self.time("mark")} AS start FROM cut WHERE {self.matches("mark", 1)})"""
+        followed = (
+            f"""reached_{step} AS MATERIALIZED (
+            SELECT here.number, here.mark, before.start
+            FROM (SELECT number, mark FROM cut WHERE {self.matches("mark", step)}) AS here
+            ASOF JOIN reached_{step - 1} AS before ON here.number = before.number AND here.mark > before.mark
+            WHERE {self.time("here.mark")} - before.start <= $window)"""
+            for step in self.steps[1:]
+        )
+        ends = " UNION ALL ".join(
+            f"SELECT number, {step} AS step, min(mark) AS mark FROM reached_{step} GROUP BY number"
+            for step in self.steps
+        )
+        return f"""{", ".join((started, *followed))},
+        furthest AS (
+            SELECT number, {self.since("arg_max(mark, step)")} AS since FROM ({ends}) GROUP BY number)"""
 
-def _reached(count: int) -> str:
-    """Return SQL for the events of each step that an attempt can reach in time, each with the latest start."""
-    started = f"""reached_1 AS MATERIALIZED (
-        SELECT number, mark, (mark >> {_TIME})::BIGINT AS start FROM cut WHERE mark & 1 > 0)"""
-    followed = (
-        f"""reached_{step} AS MATERIALIZED (
-        SELECT here.number, here.mark, before.start
-        FROM (SELECT number, mark FROM cut WHERE mark & {_bit(step)} > 0) AS here
-        ASOF JOIN reached_{step - 1} AS before ON here.number = before.number AND here.mark > before.mark
-        WHERE (here.mark >> {_TIME}) - before.start <= $window)"""
-        for step in range(2, count + 1)
-    )
-    ends = " UNION ALL ".join(
-        f"SELECT number, {step} AS step, min(mark) AS mark FROM reached_{step} GROUP BY number"
-        for step in range(1, count + 1)
-    )
-    return f"""{", ".join((started, *followed))},
-    furthest AS (
-        SELECT number, ((arg_max(mark, step) >> {_TIME}) - $window) * {2**_TIME}::HUGEINT AS since
-        FROM ({ends}) GROUP BY number)"""
+    def since(self, mark: str) -> str:
+        """Return the least mark that an attempt can begin with whose step there is in time."""
+        return f"({self.time(mark)} - $window) * {2**_TIME}::{self.dialect.WIDE}"
 
+    def latest_starts(self) -> str:
+        """Return SQL for the same in lists, for all units: where a table would be made anew for each of the joins."""
+        dialect, source = self.dialect, "journeys"
+        first = f"CASE WHEN {self.matches('mark', 1)} THEN {self.time('mark')} END"
+        source = f"(SELECT *, {dialect.transformed('marks', 'mark', first)} AS starts_1 FROM {source})"
+        for step in self.steps[1:]:
+            begun = dialect.known_before(f"starts_{step - 1}")
+            starts = dialect.transformed_both("marks", begun, partial(self._start, step))
+            source = f"(SELECT *, {starts} AS starts_{step} FROM {source})"
+        furthest = ", ".join(dialect.first_known("marks", f"starts_{step}") for step in reversed(self.steps))
+        return f"retried AS (SELECT unit, marks, {self.since(f'coalesce({furthest})')} AS since FROM {source})"
 
-def _strict(count: int, window: timedelta | None) -> str:
-    """Return SQL that looks at each start and the events right behind it."""
-    shifted = ", ".join("marks" if step == 1 else f"marks[{step}:]" for step in range(1, count + 1))
-    in_time = "" if window is None else f" AND (run[{{step}}] >> {_TIME}) - (t1 >> {_TIME}) <= $window"
-    source = "(SELECT unit, run, run[1] AS t1 FROM runs WHERE run[1] & 1 > 0)"
-    for step in range(2, count + 1):
-        taken = f"run[{step}] & {_bit(step)} > 0 AND t{step - 1} IS NOT NULL" + in_time.format(step=step)
-        source = f"(SELECT *, CASE WHEN {taken} THEN run[{step}] END AS t{step} FROM {source})"
-    steps = " + ".join(f"(t{step} IS NOT NULL)::INTEGER" for step in range(1, count + 1))
-    columns = ", ".join(f"attempt[{step + 1}] AS t{step}" for step in range(1, count + 1))
-    return f"""{_JOURNEYS.format(marks="list_sort(list(mark))")},
-    runs AS (SELECT unit, unnest(list_zip({shifted})) AS run FROM journeys),
-    best AS (
-        SELECT unit, {columns}
-        FROM (SELECT unit, min(row(-({steps}), {_columns(count)})) AS attempt FROM {source} GROUP BY unit))"""
+    def _start(self, step: int, mark: str, begun: str) -> str:
+        in_time = f"{self.time(mark)} - {begun} <= $window"
+        return f"CASE WHEN {self.matches(mark, step)} AND {in_time} THEN {begun} END"
+
+    def strict(self, window: timedelta | None) -> str:
+        """Return SQL that looks at each start and the events right behind it."""
+        dialect = self.dialect
+        in_time = "" if window is None else f" AND {self.time('run[{step}]')} - {self.time('t1')} <= $window"
+        source = f"(SELECT unit, run, run[1] AS t1 FROM runs WHERE {self.matches('run[1]', 1)})"
+        for step in self.steps[1:]:
+            taken = f"{self.matches(f'run[{step}]', step)} AND t{step - 1} IS NOT NULL" + in_time.format(step=step)
+            source = f"(SELECT *, CASE WHEN {taken} THEN run[{step}] END AS t{step} FROM {source})"
+        steps = " + ".join(f"(t{step} IS NOT NULL)::INTEGER" for step in self.steps)
+        columns = ", ".join(f"{dialect.part('attempt', step + 1)} AS t{step}" for step in self.steps)
+        best = f"min({dialect.row(f'-({steps})', *(f't{step}' for step in self.steps))})"
+        runs = dialect.unnested("journeys", {"run": dialect.runs("marks", self.number)}, "unit, ")
+        return f"""{self.journeys(in_order=True)},
+        runs AS {runs},
+        best AS (SELECT unit, {columns} FROM (SELECT unit, {best} AS attempt FROM {source} GROUP BY unit))"""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from auditmw.query.language import Query, parse
+from auditmw.query.language.dialect import Dialect, Expression
 from auditmw.query.language.predicate import Predicate, predicate
 from auditmw.query.partial import QueryError
 
@@ -33,7 +34,7 @@ class Sql(NamedTuple):
     bound: dict[str, object] = {}  # noqa: RUF012 -- never changed
 
 
-def condition(query: Query | str, role: str, prefix: str) -> Sql:
+def condition(query: Query | str, role: str, prefix: str, dialect: Dialect) -> Sql:
     """Return a query as a condition: TRUE for a row that matches, FALSE or NULL for others.
 
     The names of its values begin with `prefix`. Raises UnusableQueryError when the query has errors, or is empty and so
@@ -45,16 +46,16 @@ def condition(query: Query | str, role: str, prefix: str) -> Sql:
     if parsed.tree is None:
         nothing = QueryError(0, len(parsed.text), "expected a query; event:* matches every event")
         raise UnusableQueryError(role, parsed.text, (nothing,))
-    return named(predicate(parsed), prefix)
+    return named(predicate(parsed, dialect), prefix)
 
 
-def condition_or_any(query: Query | str | None, role: str, prefix: str) -> Sql:
+def condition_or_any(query: Query | str | None, role: str, prefix: str, dialect: Dialect) -> Sql:
     """Return the same, and TRUE for None: every event."""
-    return Sql("TRUE") if query is None else condition(query, role, prefix)
+    return Sql("TRUE") if query is None else condition(query, role, prefix, dialect)
 
 
-def named(found: Predicate, prefix: str) -> Sql:
-    """Return the predicate with names for its values, as DuckDB takes names or positions, and not both."""
+def named(found: Predicate | Expression, prefix: str) -> Sql:
+    """Return it with names for its values, as a statement takes names or positions, and not both."""
     first, *rest = found.sql.split("?")
     names = [f"{prefix}_{number}" for number in range(len(rest))]
     text = first + "".join(f"${name}{piece}" for name, piece in zip(names, rest, strict=True))

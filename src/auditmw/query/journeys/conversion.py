@@ -22,8 +22,9 @@ from auditmw.query.engine import Engine
 from auditmw.query.journeys.conditions import Sql, condition, condition_or_any
 from auditmw.query.journeys.firsttouch import field_value, first_touch
 from auditmw.query.journeys.periods import Length, Period, calendar, check_length
-from auditmw.query.journeys.units import RANKS, Unit, unit_column
+from auditmw.query.journeys.units import Unit, ranks, unit_column
 from auditmw.query.language import Query
+from auditmw.query.language.dialect import Dialect
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question, Row
 from auditmw.query.scope import EVERYTHING, Scope
@@ -95,20 +96,20 @@ def conversion(
         raise ValueError(f"expected at least one segment, not {top!r}")
     asked = _Asked(
         None if unit == "event" else unit_column(unit),
-        condition(goal, "goal", "goal"),
-        condition_or_any(base, "base", "base"),
+        condition(goal, "goal", "goal", engine.dialect),
+        condition_or_any(base, "base", "base", engine.dialect),
         breakdown,
         top,
     )
     if breakdown is not None:
-        field_value(breakdown)
+        field_value(breakdown, engine.dialect)
     check_length(period)
 
     def answer(question: Question) -> Conversion:
         span = calendar(question, period, zone, now=now, at_most=MAX_PERIODS)
         if span is None:
             return Conversion((), Series(None, False, Rate(), ()), (), 0, question.partial)
-        total, *segments = _series(question.whole(*_rates(asked, span.number)), len(span.periods))
+        total, *segments = _series(question.whole(*_rates(asked, span.number, engine.dialect)), len(span.periods))
         left_out = question.whole(*_without_unit(asked)) if asked.unit else []
         return Conversion(span.periods, total, tuple(segments), left_out[0][0] if left_out else 0, question.partial)
 
@@ -126,9 +127,9 @@ class _Asked(NamedTuple):
     top: int
 
 
-def _rates(asked: _Asked, number: Sql) -> tuple[str, dict[str, object]]:
+def _rates(asked: _Asked, number: Sql, dialect: Dialect) -> tuple[str, dict[str, object]]:
     """Return a statement whose rows are: whether of all, value, rest, period (NULL: all of them), and the rate."""
-    counted = _of_units(asked, asked.unit, number) if asked.unit else _of_events(asked, number)
+    counted = _of_units(asked, asked.unit, number, dialect) if asked.unit else _of_events(asked, number, dialect)
     bound = {**counted.bound, **asked.goal.bound, **asked.base.bound, **number.bound}
     sums = "period, sum(base), sum(converted), sum(goals)"
     if asked.breakdown is None:
@@ -144,36 +145,36 @@ def _rates(asked: _Asked, number: Sql) -> tuple[str, dict[str, object]]:
     return text, {**bound, "top": asked.top}
 
 
-def _of_units(asked: _Asked, unit: str, number: Sql) -> Sql:
+def _of_units(asked: _Asked, unit: str, number: Sql, dialect: Dialect) -> Sql:
     """Return common table expressions, the last of them `counted`: a row for each unit in each period and in all."""
-    touches = None if asked.breakdown is None else first_touch(unit, asked.breakdown, "activity")
-    activity = f"""activity AS MATERIALIZED (
-        SELECT unit, period, count(*) FILTER (based) > 0 AS based, count(*) FILTER (goal) AS goals
+    touches = None if asked.breakdown is None else first_touch(unit, asked.breakdown, "activity", dialect)
+    activity = f"""activity {dialect.ONCE} (
+        SELECT unit, period, count(*) FILTER (WHERE based) > 0 AS based, count(*) FILTER (WHERE goal) AS goals
         FROM (SELECT {unit} AS unit, {number.text} AS period, {asked.base.text} AS based, {asked.goal.text} AS goal
             FROM events)
         WHERE unit IS NOT NULL AND period >= 0 AND (based OR goal) GROUP BY unit, period)"""
     counted = """
         SELECT unit, period, based::INTEGER AS base, (based AND goals > 0)::INTEGER AS converted, goals
         FROM (SELECT * FROM activity
-            UNION ALL SELECT unit, NULL, bool_or(based), sum(goals) FROM activity GROUP BY unit)"""
+            UNION ALL SELECT unit, NULL, max(based), sum(goals) FROM activity GROUP BY unit)"""
     if touches is None:
         return Sql(f"{activity}, counted AS ({counted})")
     return Sql(
-        f"""{RANKS}, {activity}, {touches.text},
-        counted AS MATERIALIZED (SELECT * FROM ({counted}) LEFT JOIN touches USING (unit))""",
+        f"""{ranks(dialect)}, {activity}, {touches.text},
+        counted {dialect.ONCE} (SELECT * FROM ({counted}) LEFT JOIN touches USING (unit))""",
         touches.bound,
     )
 
 
-def _of_events(asked: _Asked, number: Sql) -> Sql:
+def _of_events(asked: _Asked, number: Sql, dialect: Dialect) -> Sql:
     """Return the same for events: a row for each value in each period and in all."""
-    value = Sql("NULL::VARCHAR") if asked.breakdown is None else field_value(asked.breakdown)
-    text = f"""activity AS MATERIALIZED (
-        SELECT value, period, count(*) FILTER (based) AS base, count(*) FILTER (goal) AS goals
+    value = Sql(dialect.NO_TEXT) if asked.breakdown is None else field_value(asked.breakdown, dialect)
+    text = f"""activity {dialect.ONCE} (
+        SELECT value, period, count(*) FILTER (WHERE based) AS base, count(*) FILTER (WHERE goal) AS goals
         FROM (SELECT {value.text} AS value, {number.text} AS period, {asked.base.text} AS based,
             {asked.goal.text} AS goal FROM events)
         WHERE period >= 0 AND (based OR goal) GROUP BY value, period),
-    counted AS MATERIALIZED (
+    counted {dialect.ONCE} (
         SELECT value, period, base, goals AS converted, goals FROM activity
         UNION ALL SELECT value, NULL, sum(base), sum(goals), sum(goals) FROM activity GROUP BY value)"""
     return Sql(text, value.bound)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from auditmw.query.journeys.conditions import Sql
-from auditmw.query.journeys.units import POSITION
-from auditmw.query.language.fields import EACH, UnknownFieldError, find
+from auditmw.query.journeys.conditions import Sql, named
+from auditmw.query.journeys.units import position
+from auditmw.query.language.dialect import Dialect
+from auditmw.query.language.fields import UnknownFieldError, find
 
 _PARAMETER = "query."
 _REFERRING_HOST = "referrer.host"
@@ -24,25 +25,25 @@ class _Value(NamedTuple):
     of_request: bool
 
 
-def field_value(name: str) -> Sql:
+def field_value(name: str, dialect: Dialect) -> Sql:
     """Return SQL for the value of a field as text, NULL where an event has none; of a list, its first element.
 
     Beside the fields of the query language there are ``query.NAME``, a parameter of the URL, and ``referrer.host``.
     Raises ValueError for an unknown field.
     """
-    return _value(name).sql
+    return _value(name, dialect).sql
 
 
-def first_touch(unit: str, field: str, among: str) -> Sql:
+def first_touch(unit: str, field: str, among: str, dialect: Dialect) -> Sql:
     """Return a common table expression `touches`: unit, value; of the units in the table `among`, where they have one.
 
-    `unit`: a column. It stands behind `units.RANKS`. Raises ValueError for an unknown field.
+    `unit`: a column. It stands behind `units.ranks`. Raises ValueError for an unknown field.
     """
-    value = _value(field)
+    value = _value(field, dialect)
     kept = "event = 'http_request'" if value.of_request else f"{value.sql.text} IS NOT NULL"
     return Sql(
         f"""touches AS (
-        SELECT unit, arg_min_null(value, {POSITION}) AS value
+        SELECT unit, {dialect.first_by("value", position(dialect))} AS value
         FROM (SELECT {unit} AS unit, time, writer, seq, {value.sql.text} AS value FROM events
             WHERE {unit} IN (SELECT unit FROM {among}) AND time IS NOT NULL AND {kept})
         JOIN ranks USING (writer) GROUP BY unit)""",
@@ -50,11 +51,13 @@ def first_touch(unit: str, field: str, among: str) -> Sql:
     )
 
 
-def _value(name: str) -> _Value:
+def _value(name: str, dialect: Dialect) -> _Value:
     if name.startswith(_PARAMETER):
-        return _Value(Sql(_PARAMETER_VALUE, {"parameter": name.removeprefix(_PARAMETER) + "="}), of_request=True)
+        start = name.removeprefix(_PARAMETER) + "="
+        return _Value(Sql(dialect.parameter("query", "$parameter"), {"parameter": start}), of_request=True)
     if name == _REFERRING_HOST:
-        return _Value(Sql("nullif(regexp_extract(referrer, '^[^:/?#]+://([^/?#]*)', 1), '')"), of_request=True)
+        host = dialect.matched("referrer", "^[^:/?#]+://([^/?#]*)", 1)
+        return _Value(Sql(f"nullif({host}, '')"), of_request=True)
     try:
         field = find(name)
     except UnknownFieldError as error:
@@ -64,14 +67,4 @@ def _value(name: str) -> _Value:
     of_request = bool(field.path) and field.path[0] in ("http", "url")
     if field.column is not None:
         return _Value(Sql(f'CAST("{field.column}" AS VARCHAR)'), of_request)
-    keys = ["0" if key == EACH else key for key in (*field.path, *field.rest)]
-    pointer = "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
-    return _Value(Sql("json_extract_string(body, $pointer)", {"pointer": pointer}), of_request)
-
-
-# The first parameter of that name, decoded as a form is (https://url.spec.whatwg.org/#urlencoded-parsing); as it stands
-# where that gives no UTF-8.
-_RAW_PARAMETER = """replace(substr(
-    list_filter(string_split(query, '&'), lambda part: starts_with(part, $parameter))[1], len($parameter) + 1
-    ), '+', ' ')"""
-_PARAMETER_VALUE = f"coalesce(try(url_decode({_RAW_PARAMETER})), {_RAW_PARAMETER})"
+    return _Value(named(dialect.text_at((*field.path, *field.rest)), "touch"), of_request)

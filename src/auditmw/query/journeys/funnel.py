@@ -25,6 +25,7 @@ from auditmw.query.journeys.conditions import Sql, condition
 from auditmw.query.journeys.firsttouch import field_value, first_touch
 from auditmw.query.journeys.units import Unit, unit_column
 from auditmw.query.language import Query
+from auditmw.query.language.dialect import DUCKDB, Dialect
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question
 from auditmw.query.scope import EVERYTHING, Scope
@@ -65,12 +66,14 @@ class FunnelDefinition:
             raise ValueError(f"expected a window of some time, not {self.window!r}")
         unit_column(self.unit)
         if self.breakdown is not None:
-            field_value(self.breakdown)
-        self.conditions()
+            field_value(self.breakdown, DUCKDB)
+        self.conditions(DUCKDB)
 
-    def conditions(self) -> list[Sql]:
+    def conditions(self, dialect: Dialect) -> list[Sql]:
         """Return the steps as conditions."""
-        return [condition(step, f"step {number}", f"step_{number}") for number, step in enumerate(self.steps, 1)]
+        return [
+            condition(step, f"step {number}", f"step_{number}", dialect) for number, step in enumerate(self.steps, 1)
+        ]
 
 
 class Step(NamedTuple):
@@ -135,11 +138,11 @@ def funnel(
     """Return how many units came how far, by the events in the scope; of a breakdown the `top` most frequent values."""
     if top < 1:
         raise ValueError(f"expected at least one segment, not {top!r}")
-    counts, outside = _counts(definition, top), _without_unit(definition)
+    counts, outside = _counts(definition, engine.dialect, top), _without_unit(definition, engine.dialect)
 
     def answer(question: Question) -> Funnel:
         rows, left_out = question.whole(*counts), question.whole(*outside)
-        total, *segments = [Segment(value, rest, _steps(numbers)) for value, rest, *numbers in rows] or [
+        total, *segments = [Segment(value, bool(rest), _steps(numbers)) for value, rest, *numbers in rows] or [
             _nobody(definition)
         ]
         return Funnel(total.steps, tuple(segments), left_out[0][0] if left_out else 0, question.partial)
@@ -173,7 +176,7 @@ def funnel_units(
     if not 1 <= limit <= PAGE_LIMIT:
         raise ValueError(f"expected a limit from 1 to {PAGE_LIMIT:,}, not {limit!r}")
     place = None if after is None else from_cursor(after)
-    statement = _page(definition, _kept(definition, step, outcome, value), place, limit)
+    statement = _page(definition, engine.dialect, _kept(definition, step, outcome, value), place, limit)
 
     def answer(question: Question) -> AttemptPage:
         rows = question.whole(*statement)
@@ -187,24 +190,25 @@ def funnel_units(
     return engine.ask(answer, scope, stitched=stitched, time_limit_seconds=time_limit_seconds, token=token)
 
 
-def _attempts(definition: FunnelDefinition) -> Sql:
+def _attempts(definition: FunnelDefinition, dialect: Dialect) -> Sql:
     """Return common table expressions, the last of them `segmented`: unit, t1, ..., value."""
     column = unit_column(definition.unit)
-    attempts = best_attempts(column, definition.conditions(), strict=definition.strict, window=definition.window)
+    steps = definition.conditions(dialect)
+    attempts = best_attempts(column, steps, dialect, strict=definition.strict, window=definition.window)
     if definition.breakdown is None:
-        segmented = "segmented AS NOT MATERIALIZED (SELECT *, NULL::VARCHAR AS value FROM attempts)"
+        segmented = f"segmented {dialect.IN_PLACE} (SELECT *, {dialect.NO_TEXT} AS value FROM attempts)"
         return Sql(f"{attempts.text}, {segmented}", attempts.bound)
-    touches = first_touch(column, definition.breakdown, "attempts")
+    touches = first_touch(column, definition.breakdown, "attempts", dialect)
     text = f"""{attempts.text}, {touches.text},
-    segmented AS MATERIALIZED (SELECT attempts.*, value FROM attempts LEFT JOIN touches USING (unit))"""
+    segmented {dialect.ONCE} (SELECT attempts.*, value FROM attempts LEFT JOIN touches USING (unit))"""
     return Sql(text, attempts.bound | touches.bound)
 
 
-def _counts(definition: FunnelDefinition, top: int) -> tuple[str, dict[str, object]]:
+def _counts(definition: FunnelDefinition, dialect: Dialect, top: int) -> tuple[str, dict[str, object]]:
     """Return a statement whose rows are value, rest, counts, medians: the first of all units, then of each segment."""
-    attempts, last = _attempts(definition), len(definition.steps)
+    attempts, last = _attempts(definition, dialect), len(definition.steps)
     counts = ", ".join(f"count(t{step})" for step in range(1, last + 1))
-    medians = ", ".join(f"median(t{step} - t{step - 1}) / 1e6" for step in range(2, last + 1))
+    medians = ", ".join(f"{dialect.median(f't{step} - t{step - 1}')} / 1e6" for step in range(2, last + 1))
     if definition.breakdown is None:
         return f"WITH {attempts.text} SELECT NULL, FALSE, {counts}, {medians} FROM segmented", attempts.bound
     text = f"""WITH {attempts.text},
@@ -241,8 +245,8 @@ def _nobody(definition: FunnelDefinition) -> Segment:
     return Segment(None, False, _steps([0] * count + [None] * (count - 1)))
 
 
-def _without_unit(definition: FunnelDefinition) -> tuple[str, dict[str, object]]:
-    first = definition.conditions()[0]
+def _without_unit(definition: FunnelDefinition, dialect: Dialect) -> tuple[str, dict[str, object]]:
+    first = definition.conditions(dialect)[0]
     unit = unit_column(definition.unit)
     return f"SELECT count(*) FROM events WHERE {unit} IS NULL AND time IS NOT NULL AND {first.text}", first.bound
 
@@ -257,8 +261,10 @@ def _kept(definition: FunnelDefinition, step: int, outcome: Outcome, value: str 
     return Sql(f"{reached} AND value IS NOT DISTINCT FROM $value", {"value": value})
 
 
-def _page(definition: FunnelDefinition, kept: Sql, after: Key | None, limit: int) -> tuple[str, dict[str, object]]:
-    attempts = _attempts(definition)
+def _page(
+    definition: FunnelDefinition, dialect: Dialect, kept: Sql, after: Key | None, limit: int
+) -> tuple[str, dict[str, object]]:
+    attempts = _attempts(definition, dialect)
     times = ", ".join(f"t{step}" for step in range(1, len(definition.steps) + 1))
     bound = {**attempts.bound, **kept.bound, "limit": limit + 1}
     behind = "TRUE"

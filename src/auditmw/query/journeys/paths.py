@@ -18,8 +18,9 @@ from typing import Literal, NamedTuple
 
 from auditmw.query.engine import Engine
 from auditmw.query.journeys.conditions import Sql, condition, condition_or_any
-from auditmw.query.journeys.units import POSITION, RANKS, Unit, unit_column
+from auditmw.query.journeys.units import Unit, position, ranks, unit_column
 from auditmw.query.language import Query
+from auditmw.query.language.dialect import Dialect
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question, Row
 from auditmw.query.scope import EVERYTHING, Scope
@@ -92,9 +93,10 @@ def paths(
     if not 1 <= top <= MAX_TOP:
         raise ValueError(f"expected the top 1 to {MAX_TOP} pages, not {top!r}")
     column = unit_column(unit)
-    anchored = condition(anchor, "anchor", "anchor")
-    walked = _walks(column, anchored, condition_or_any(among, "among", "among"), backward=backward, collapse=collapse)
-    counted = _counted(walked, steps, top)
+    anchored = condition(anchor, "anchor", "anchor", engine.dialect)
+    kept = condition_or_any(among, "among", "among", engine.dialect)
+    walked = _walks(column, anchored, kept, engine.dialect, backward=backward, collapse=collapse)
+    counted = _counted(walked, engine.dialect, steps, top)
 
     def answer(question: Question) -> Paths:
         rows = question.whole(*counted)
@@ -108,59 +110,63 @@ def paths(
     return engine.ask(answer, scope, stitched=stitched, time_limit_seconds=time_limit_seconds, token=token)
 
 
-def _walks(unit: str, anchor: Sql, among: Sql, *, backward: bool, collapse: bool) -> Sql:
+def _walks(unit: str, anchor: Sql, among: Sql, dialect: Dialect, *, backward: bool, collapse: bool) -> Sql:
     """Return common table expressions: `pages` (page, number), and `walks` (numbers, a list for each unit).
 
     Templates are made of the distinct paths, and pages have numbers in place of names, because events are so many.
     """
-    beyond, order = ("<", "DESC") if backward else (">", "ASC")
-    pairs = "list_zip(numbers, list_prepend(origin, numbers), true)"
-    changed = f"list_transform(list_filter({pairs}, lambda two: two[1] IS DISTINCT FROM two[2]), lambda two: two[1])"
-    text = f"""{RANKS},
-    names AS MATERIALIZED (
-        SELECT key, {_PAGE} AS page FROM (SELECT DISTINCT {_KEY} AS key FROM events WHERE time IS NOT NULL)),
-    pages AS MATERIALIZED (
-        SELECT page, row_number() OVER () AS number FROM (SELECT DISTINCT page FROM names WHERE page IS NOT NULL)),
-    numbered AS MATERIALIZED (SELECT key, number FROM names JOIN pages USING (page)),
-    anchors AS MATERIALIZED (
-        SELECT unit, min({POSITION}) AS anchored, arg_min_null(key, {POSITION}) AS key
+    beyond = "<" if backward else ">"
+    numbers = dialect.changes("numbers", "origin") if collapse else "numbers"
+    place, once = position(dialect), dialect.ONCE
+    text = f"""{ranks(dialect)},
+    names {once} (
+        SELECT key, {_page(dialect)} AS page FROM (SELECT DISTINCT {_KEY} AS key FROM events WHERE time IS NOT NULL)),
+    pages {once} (
+        SELECT page, (row_number() OVER (ORDER BY page))::BIGINT AS number
+        FROM (SELECT DISTINCT page FROM names WHERE page IS NOT NULL)),
+    numbered {once} (SELECT key, number FROM names JOIN pages USING (page)),
+    anchors {once} (
+        SELECT unit, min({place}) AS anchored, {dialect.first_by("key", place)} AS key
         FROM (SELECT {unit} AS unit, time, writer, seq, {_KEY} AS key FROM events
             WHERE {unit} IS NOT NULL AND time IS NOT NULL AND {anchor.text})
         JOIN ranks USING (writer) GROUP BY unit),
     placed AS (
-        SELECT unit, key, {POSITION} AS position
+        SELECT unit, key, {place} AS position
         FROM (SELECT {unit} AS unit, time, writer, seq, {_KEY} AS key FROM events
             WHERE time IS NOT NULL AND {among.text})
         JOIN ranks USING (writer)),
     beyond AS (
-        SELECT unit, list(number ORDER BY position {order}) AS numbers
+        SELECT unit, {dialect.listed_by("number", "position", descending=backward)} AS numbers
         FROM placed JOIN (SELECT unit, anchored FROM anchors) USING (unit) JOIN numbered USING (key)
         WHERE position {beyond} anchored GROUP BY unit),
     whole AS (
         SELECT number AS origin, coalesce(numbers, []) AS numbers
         FROM anchors LEFT JOIN beyond USING (unit) LEFT JOIN numbered USING (key)),
-    walks AS (SELECT {changed if collapse else "numbers"} AS numbers FROM whole)"""
+    walks AS (SELECT {numbers} AS numbers FROM whole)"""
     return Sql(text, anchor.bound | among.bound)
 
 
 # Of both the route and the path, as one text; the first letter tells them apart.
 _KEY = "coalesce('r' || route, 'p' || path)"
-_PAGE = f"CASE WHEN starts_with(key, 'r') THEN key[2:] ELSE {path_template_sql('key[2:]')} END"
 
 
-def _counted(walks: Sql, steps: int, top: int) -> tuple[str, dict[str, object]]:
+def _page(dialect: Dialect) -> str:
+    is_route, rest = dialect.starts_with("key", dialect.literal("r")), "substr(key, 2)"
+    return f"CASE WHEN {is_route} THEN {rest} ELSE {path_template_sql(rest, dialect)} END"
+
+
+def _counted(walks: Sql, dialect: Dialect, steps: int, top: int) -> tuple[str, dict[str, object]]:
     """Return a statement whose rows are: step, number and page before, number and page, units.
 
     The number is that of a page, `_REST` or `_OVER`; before the first step it is NULL.
     """
+    lists = {"step": dialect.numbered("numbers"), "number": "numbers", "before": dialect.befores("numbers")}
     text = f"""WITH {walks.text},
-    taken AS (SELECT list_append(numbers, {_OVER})[:$steps] AS numbers FROM walks),
+    taken AS (SELECT {dialect.ended("numbers", str(_OVER), "$steps")} AS numbers FROM walks),
     counted AS (
-        SELECT step, before, number, count(*) AS units
-        FROM (SELECT unnest(range(1, len(numbers) + 1)) AS step, unnest(numbers) AS number,
-            unnest(list_prepend(NULL, numbers)[:len(numbers)]) AS before FROM taken)
+        SELECT step, before, number, count(*) AS units FROM {dialect.unnested("taken", lists)}
         GROUP BY step, before, number),
-    frequent AS MATERIALIZED (
+    frequent {dialect.ONCE} (
         SELECT step, number, page FROM counted JOIN pages USING (number) GROUP BY step, number, page
         QUALIFY row_number() OVER (PARTITION BY step ORDER BY sum(units) DESC, page) <= $top)
     SELECT counted.step, CASE WHEN before IS NOT NULL THEN coalesce(source.number, {_REST}) END, source.page,

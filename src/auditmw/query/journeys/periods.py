@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, get_args
 
 from auditmw.query.buckets import Width, buckets
 from auditmw.query.journeys.conditions import Sql
+from auditmw.query.language.dialect import Dialect
 from auditmw.query.question import Question
 
 Length = Literal["hour", "day", "week", "month"]
@@ -73,7 +74,7 @@ def calendar(
         Period(one.astimezone(zone), other.astimezone(zone), known_from <= one and other <= known_until)
         for one, other in pairwise(edges)
     )
-    return Calendar(tuple(spans), _number(edges))
+    return Calendar(tuple(spans), _number(edges, question.dialect))
 
 
 def period_start(moment: datetime, length: Length, zone: tzinfo) -> datetime:
@@ -91,17 +92,18 @@ def _edges(start: datetime, end: datetime, length: Length, zone: tzinfo) -> tupl
     return buckets(start, end, _WIDTHS[length], zone).edges
 
 
-def _number(edges: Sequence[datetime]) -> Sql:
+def _number(edges: Sequence[datetime], dialect: Dialect) -> Sql:
     """Return SQL for the number of a period: a division, anew after each of another length (clocks change, months)."""
     moments = [(edge - _EPOCH) // _MICROSECOND for edge in edges]
     bound: dict[str, object] = {"edge_0": moments[0]}
-    cases = ["WHEN epoch_us(time) < $edge_0 THEN -1"]
+    time = dialect.microseconds("time")
+    cases = [f"WHEN {time} < $edge_0 THEN -1"]
     for number, (first, before, width) in enumerate(_runs(moments), start=1):
         bound |= {f"edge_{number}": moments[before], f"from_{number}": moments[first]}
         bound |= {f"first_{number}": first, f"width_{number}": width}
         cases.append(
-            f"WHEN epoch_us(time) < $edge_{number} "
-            f"THEN $first_{number} + (epoch_us(time) - $from_{number}) // $width_{number}"
+            f"WHEN {time} < $edge_{number} "
+            f"THEN $first_{number} + {dialect.quotient(f'({time} - $from_{number})', f'$width_{number}')}"
         )
     return Sql(f"(CASE {' '.join(cases)} END)", bound)
 

@@ -23,6 +23,7 @@ from auditmw.query.journeys.conditions import Sql, condition_or_any
 from auditmw.query.journeys.periods import Length, Period, calendar, check_length, period_start
 from auditmw.query.journeys.units import Unit, unit_column
 from auditmw.query.language import Query
+from auditmw.query.language.dialect import Dialect
 from auditmw.query.partial import Partial
 from auditmw.query.question import Question, Row
 from auditmw.query.scope import EVERYTHING, Scope
@@ -82,8 +83,8 @@ def retention(
     """
     asked = _Asked(
         unit_column(unit),
-        condition_or_any(start, "start", "start"),
-        condition_or_any(returning, "returning", "returning"),
+        condition_or_any(start, "start", "start", engine.dialect),
+        condition_or_any(returning, "returning", "returning", engine.dialect),
     )
     check_length(period)
     scope.bounds(scope.parsed())  # raises for a time without its zone
@@ -93,7 +94,7 @@ def retention(
         span = calendar(question, period, zone, first=first, now=now, at_most=MAX_PERIODS)
         if span is None:
             return Retention((), 0, question.partial)
-        rows = question.whole(*_matrix(asked, span.number, first_time=first_time))
+        rows = question.whole(*_matrix(asked, span.number, engine.dialect, first_time=first_time))
         left_out = question.whole(*_without_unit(asked, span.number))
         return Retention(_cohorts(rows, span.periods), left_out[0][0] if left_out else 0, question.partial)
 
@@ -112,30 +113,30 @@ class _Asked(NamedTuple):
         return self.starts.bound | self.returns.bound
 
 
-def _matrix(asked: _Asked, number: Sql, *, first_time: bool) -> tuple[str, dict[str, object]]:
+def _matrix(asked: _Asked, number: Sql, dialect: Dialect, *, first_time: bool) -> tuple[str, dict[str, object]]:
     """Return a statement whose rows are cohort, periods later, units; NULL periods later for the cohort itself.
 
     A unit has one row for each period in which it did anything, and in the end two lists: of the periods in which it
     began, and of those in which it returned, each with whether that was (also) after it began in the same period.
     """
-    began = "list(period) FILTER (began IS NOT NULL)"
+    began = dialect.listed("period", "began IS NOT NULL")
     if first_time:
-        began = "[min(period) FILTER (began IS NOT NULL)]"
+        began = "[min(period) FILTER (WHERE began IS NOT NULL)]"
+    returned = dialect.listed(dialect.row("period", "returned >= began"), "returned IS NOT NULL")
+    period, again = dialect.part("came", 1), dialect.part("came", 2)
     text = f"""WITH activity AS (
-        SELECT unit, period, min(time) FILTER (starts) AS began, max(time) FILTER (returns) AS returned
+        SELECT unit, period, min(time) FILTER (WHERE starts) AS began, max(time) FILTER (WHERE returns) AS returned
         FROM (SELECT {asked.unit} AS unit, time, {number.text} AS period,
             {asked.starts.text} AS starts, {asked.returns.text} AS returns FROM events)
         WHERE unit IS NOT NULL AND period IS NOT NULL AND (starts OR returns) GROUP BY unit, period),
-    journeys AS MATERIALIZED (
-        SELECT {began} AS cohorts,
-            list({{period: period, again: returned >= began}}) FILTER (returned IS NOT NULL) AS returns
-        FROM activity GROUP BY unit),
+    journeys {dialect.ONCE} (SELECT {began} AS cohorts, {returned} AS returns FROM activity GROUP BY unit),
     members AS (
-        SELECT cohort, returns FROM (SELECT unnest(cohorts) AS cohort, returns FROM journeys) WHERE cohort >= 0)
+        SELECT cohort, returns FROM {dialect.unnested("journeys", {"cohort": "cohorts"}, "returns, ")}
+        WHERE cohort >= 0)
     SELECT cohort, NULL, count(*) FROM members GROUP BY cohort
     UNION ALL
-    SELECT cohort, came.period - cohort, count(*) FROM (SELECT cohort, unnest(returns) AS came FROM members)
-    WHERE came.period > cohort OR came.period = cohort AND came.again GROUP BY ALL"""
+    SELECT cohort, {period} - cohort, count(*) FROM {dialect.unnested("members", {"came": "returns"}, "cohort, ")}
+    WHERE {period} > cohort OR {period} = cohort AND {again} GROUP BY ALL"""
     return text, asked.bound | number.bound
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from auditmw.query.language.dialect import Dialect
+
 Unit = Literal["session", "user", "person", "ip"]
 """Whose events belong together. `person`: the user, also before the login (stitching.py). `ip`: the address of the
 client, for access logs that know neither users nor sessions."""
@@ -18,17 +20,20 @@ def unit_column(unit: str) -> str:
 
 _MICROSECOND, _RANK, _LAST_RANK = 2**60, 2**40, 2**20 - 1
 
-RANKS = """ranks AS MATERIALIZED (
-        SELECT unnest(writers) AS writer, generate_subscripts(writers, 1) AS rank
-        FROM (SELECT list(writer ORDER BY writer) AS writers FROM (SELECT DISTINCT writer FROM events)))"""
-"""A common table expression, for `POSITION`. By way of a list, so that the planner takes it to be small and makes the
-hash table of the join of it: of a mere DISTINCT it expects more rows than of the events behind a condition."""
 
-POSITION = f"""(epoch_us(time) * {_MICROSECOND}::HUGEINT + least(rank, {_LAST_RANK})::HUGEINT * {_RANK} + seq)"""
-"""SQL for where an event stands in the order of all that have a time: where its `time`, `writer` and `seq` are, behind
-``JOIN ranks USING (writer)``.
+def ranks(dialect: Dialect) -> str:
+    """Return a common table expression, for `position`: the writers of the events, and their places in order."""
+    return dialect.ranks("events")
 
-Positions are integers: by time, at the same time by writer (of more than a million, the others tie), then by number.
-``position >> 60`` is the time in microseconds since 1970. They are below 2^119 in magnitude: a HUGEINT has room for
-eight bits more. Sorting them costs half as much as sorting by the three columns.
-"""
+
+def position(dialect: Dialect) -> str:
+    """Return SQL for where an event stands in the order of all that have a time.
+
+    It stands where `time`, `writer` and `seq` of an event are, behind ``JOIN ranks USING (writer)``.
+
+    Positions are integers: by time, at the same time by writer (of more than a million the others tie), then by number.
+    ``position >> 60`` is the time in microseconds since 1970. They are below 2^119 in magnitude: an integer of 128 bits
+    has room for eight bits more. Sorting them costs half as much as sorting by the three columns.
+    """
+    by_time = f"{dialect.microseconds('time')} * {_MICROSECOND}::{dialect.WIDE}"
+    return f"({by_time} + least(rank, {_LAST_RANK})::{dialect.WIDE} * {_RANK} + seq)"
