@@ -24,7 +24,7 @@ _CONFIGURATION = f"""<clickhouse><remote_servers><{CLUSTER}>
 
 
 @cache
-def _session() -> Any:
+def session() -> Any:
     from chdb import session
 
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # it syncs every part
@@ -44,7 +44,7 @@ class ModernServer:
 
     def execute(self, statement: str | bytes) -> bytes:
         try:
-            return bytes(_session().query(statement, "JSONCompact").bytes())
+            return bytes(session().query(statement, "JSONCompact").bytes())
         except RuntimeError as error:
             raise problem(self.shown, Answer(500, HTTPMessage(), str(error).encode())) from error
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,33 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.fail(sentence, pytrace=False)
             if sentence:
                 pytest.skip(sentence)
+
+
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("clickhouse", marks=pytest.mark.needs("chdb"))])
+def each_store(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Has the engines of query_table.py ask one store after the other, and says which one."""
+    if request.param == "duckdb":
+        yield "duckdb"
+        return
+    from clickhouse_table import ClickHouseTable
+    from query_table import stores_made_by
+
+    with stores_made_by(ClickHouseTable):
+        yield "clickhouse"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Takes fewer examples of hypothesis for `each_store` where a statement takes ten times as long to plan."""
+    test, name = getattr(item, "function", None), "_hypothesis_internal_use_settings"
+    chosen = getattr(test, name, None)
+    if chosen is None or "clickhouse" not in getattr(getattr(item, "callspec", None), "params", {}).values():
+        return (yield)
+    setattr(test, name, hypothesis.settings(chosen, max_examples=max(2, chosen.max_examples // 5)))
+    try:
+        return (yield)
+    finally:
+        setattr(test, name, chosen)
 
 
 @pytest.fixture(scope="session")

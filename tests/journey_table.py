@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from auditmw.query.language import parse
 from journeys_reference import Happening
-from query_table import Row, TableEngine, TableStore
+from query_table import Row, TableEngine, store_of
 
 BEGINNING = datetime(2026, 3, 28, 21, 59, tzinfo=UTC)  # a night in which Europe sets its clocks forward
 PATHS = ("/", "/pricing", "/signup", "/users/1", "/users/2")
@@ -23,11 +23,8 @@ class JourneyEngine(TableEngine):
         """Have these happenings from now on."""
         self._store.close()
         rows = [Row(one.writer, one.seq, one.event) for one in happenings]
-        self._store = TableStore(rows, part_rows=5, live=2)
-        # As several threads read files: in no order that says anything.
-        self._store.connection.execute(
-            "CREATE OR REPLACE TABLE archived AS SELECT * FROM archived ORDER BY hash(writer, seq, time)"
-        )
+        self._store = store_of(rows)
+        self._store.shuffle()
         return self
 
 

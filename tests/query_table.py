@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -110,11 +110,11 @@ def at_path(event: Any, path: tuple[str, ...]) -> Any:
 
 
 class TableEngine(Engine):
-    """An engine over these events: the newest `live` ones in no part, the others in parts of `part_rows` by time."""
+    """An engine over these events, in a `store_of` them."""
 
     def __init__(self, events: Iterable[dict[str, Any]] = (), *, part_rows: int = 5, live: int = 2, **options: Any):
         self.rows = in_rows(events)
-        self.table = TableStore(self.rows, part_rows, live)
+        self.table = store_of(self.rows, part_rows, live)
         super().__init__(self.table, **{"slice_rows": 4, **options})
 
 
@@ -150,6 +150,12 @@ class TableStore:
         self.on_view(view)
         view.connection.execute("BEGIN TRANSACTION READ ONLY")
         yield view
+
+    def shuffle(self) -> None:
+        """Give the rows in no order that says anything, as several threads read files."""
+        self.connection.execute(
+            "CREATE OR REPLACE TABLE archived AS SELECT * FROM archived ORDER BY hash(writer, seq, time)"
+        )
 
     def close(self) -> None:
         self.connection.close()
@@ -189,3 +195,22 @@ class TableView:
 
     def check(self) -> list[Any]:
         return self.damaged
+
+
+_make: Callable[[list[Row], int, int], Any] = TableStore
+
+
+@contextmanager
+def stores_made_by(make: Callable[[list[Row], int, int], Any]) -> Iterator[None]:
+    """Have the stores of engines made by another function, of rows, `part_rows` and `live`."""
+    global _make
+    before, _make = _make, make
+    try:
+        yield
+    finally:
+        _make = before
+
+
+def store_of(rows: list[Row], part_rows: int = 5, live: int = 2) -> Any:
+    """A store with these rows: the newest `live` ones in no part, the others in parts of `part_rows` by time."""
+    return _make(rows, part_rows, live)

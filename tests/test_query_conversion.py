@@ -24,6 +24,8 @@ from journey_table import (
 from journeys_reference import conversion as expected_conversion
 from journeys_reference import first_values
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 ENGINE = JourneyEngine()
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 

@@ -20,6 +20,8 @@ from auditmw.query.summary import summary
 from query_reference import value, within
 from query_table import BOT, TableEngine, at, event, random_events
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 BOUNDS = st.one_of(st.none(), st.integers(-1, 9).map(at), st.integers(0, 3000).map(at))
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 

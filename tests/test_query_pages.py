@@ -13,6 +13,8 @@ from auditmw.query.scope import Scope
 from query_reference import in_order, place, value, within
 from query_table import BEGINNING, MINUTE, TableEngine, at, event, random_events
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 BOUNDS = st.one_of(st.none(), st.integers(-1, 9).map(at), st.integers(0, 3000).map(at))
 ORDERS = st.sampled_from(["newest", "oldest"])
 

@@ -13,6 +13,8 @@ from auditmw.query.templates import path_template
 from journey_table import JourneyEngine, happening, in_order, matching, of_session, of_user, random_happenings
 from journeys_reference import walks
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 ENGINE = JourneyEngine()
 REST, END = Place("rest"), Place("end")
 

@@ -25,6 +25,8 @@ from auditmw.query import (
 )
 from query_table import TableEngine, at, event, random_events
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 RESTRICTION = "status:<400 -event:user_signed_up"
 NOW = datetime(2026, 10, 27, tzinfo=UTC)
 STEPS = FunnelDefinition(("path:/", "path:/a/*"), unit="person", breakdown="agent")

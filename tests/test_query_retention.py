@@ -22,6 +22,8 @@ from journey_table import (
 )
 from journeys_reference import retention as expected_retention
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 ENGINE = JourneyEngine()
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 QUERIES = st.sampled_from([None, "path:/", "path:/signup", "data.plan:paid", "path:(/ OR /pricing)"])

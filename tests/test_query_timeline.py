@@ -14,6 +14,8 @@ from auditmw.query.timeline import Life, timeline
 from query_reference import in_order, value, within
 from query_table import MINUTE, TableEngine, at, event, random_events
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 BOUNDS = st.one_of(st.none(), st.integers(-1, 9).map(at), st.integers(0, 3000).map(at))
 ORDERS = st.sampled_from(["newest", "oldest"])
 PERSONS = "SELECT writer, seq, person FROM events"

@@ -25,18 +25,28 @@ def spans_sql(source: str, dialect: Dialect) -> str:
     An event without a user belongs to `person` when it is of that session and since < time <= until. The spans of a
     session do not overlap. `source`: SQL of all events from the beginning of the range on.
     """
-    return f"""_known AS (SELECT session, time, "user", writer, seq FROM {source}
-        WHERE session IS NOT NULL AND "user" IS NOT NULL AND time IS NOT NULL),
-    _sessions {dialect.ONCE} (
+    known = f"""_known AS (SELECT session, time, "user", writer, seq FROM {source}
+        WHERE session IS NOT NULL AND "user" IS NOT NULL AND time IS NOT NULL)"""
+    person = dialect.known_first_by('"user"', "(writer, seq)")
+    # Where somebody else is next, the span ends.
+    ends = """_ends AS (
+        SELECT session, time AS until, person FROM _moments
+        QUALIFY person IS DISTINCT FROM lead(person) OVER (PARTITION BY session ORDER BY time))"""
+    spans = f"""SELECT session, lag(until, 1, {dialect.ALWAYS}) OVER (PARTITION BY session ORDER BY until) AS since,
+        until, person FROM _ends"""
+    if dialect.few_tables:
+        return f"""{known},
+    _moments AS (SELECT session, time, {person} AS person FROM _known GROUP BY session, time),
+    {ends},
+    _spans {dialect.ONCE} ({spans})"""
+    # Most sessions are of one person, and need no look at their moments.
+    return f"""{known},
+    _sessions AS MATERIALIZED (
         SELECT session, min("user") AS one, max("user") AS other, max(time) AS until FROM _known GROUP BY session),
     _moments AS (
-        SELECT session, time, {dialect.known_first_by('"user"', "(writer, seq)")} AS person FROM _known
+        SELECT session, time, {person} AS person FROM _known
         WHERE session IN (SELECT session FROM _sessions WHERE one <> other) GROUP BY session, time),
-    _ends AS (
-        SELECT session, time AS until, person FROM _moments
-        QUALIFY person IS DISTINCT FROM lead(person) OVER (PARTITION BY session ORDER BY time)),
-    _spans {dialect.ONCE} (
+    {ends},
+    _spans AS MATERIALIZED (
         SELECT session, {dialect.ALWAYS} AS since, until, one AS person FROM _sessions WHERE one = other
-        UNION ALL
-        SELECT session, lag(until, 1, {dialect.ALWAYS}) OVER (PARTITION BY session ORDER BY until), until, person
-        FROM _ends)"""
+        UNION ALL {spans})"""

@@ -118,7 +118,7 @@ class _Attempts(NamedTuple):
             for step in self.steps[1:]
         )
         retried = f"SELECT unit, t1, {in_time} FROM {self.chain('retried', 'mark >= since')}"
-        if not self.dialect.keeps_tables:
+        if self.dialect.few_tables:
             return f"{self.journeys(in_order=True)}, {self.latest_starts()}, best AS ({retried})"
         # What is kept of a unit that is done are its times only; in the joins it has a number in place of its name.
         return f"""{self.journeys()},
@@ -158,7 +158,7 @@ class _Attempts(NamedTuple):
         return f"({self.time(mark)} - $window) * {2**_TIME}::{self.dialect.WIDE}"
 
     def latest_starts(self) -> str:
-        """Return SQL for the same in lists, for all units: where a table would be made anew for each of the joins."""
+        """Return SQL for the same in lists, for all units: in one pass, without a join."""
         dialect, source = self.dialect, "journeys"
         first = f"CASE WHEN {self.matches('mark', 1)} THEN {self.time('mark')} END"
         source = f"(SELECT *, {dialect.transformed('marks', 'mark', first)} AS starts_1 FROM {source})"

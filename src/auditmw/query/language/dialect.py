@@ -30,8 +30,8 @@ class Expression(NamedTuple):
 class Dialect:
     """The words of DuckDB; those of another store are a subclass."""
 
-    keeps_tables = True
-    """Whether a common table expression that is to be made `ONCE` is; else it is made anew wherever it is named."""
+    few_tables = False
+    """Whether each mention of a common table expression costs, so that few of them are better than fast ones."""
 
     ONCE = "AS MATERIALIZED"
     IN_PLACE = "AS NOT MATERIALIZED"
@@ -83,18 +83,18 @@ class Dialect:
         if path[0] == "data" and len(path) > 1:
             path, document = path[1:], '"data"'
         if EACH in path:
-            return Expression(self._elements(f"json_extract({document}, ?)"), (_json_path(path),))
-        return Expression(self._elements(f"[json_extract({document}, ?)]"), (_pointer(path),))
+            return self._elements(Expression(f"json_extract({document}, ?)", (_json_path(path),)))
+        return self._elements(Expression(f"[json_extract({document}, ?)]", (_pointer(path),)))
 
     def members(self, items: Expression, key: str) -> Expression:
         """Return the values under a key in the objects of a list of JSON values, elements in place of lists."""
         member = f"CASE WHEN {self.is_json('item', *self.OBJECT)} THEN json_extract(item, ?) END"
         found = f"list_transform({items.sql}, lambda item: {member})"
-        return Expression(self._elements(found), (*items.params, _pointer((key,))))
+        return self._elements(Expression(found, (*items.params, _pointer((key,)))))
 
-    def _elements(self, items: str) -> str:
+    def _elements(self, items: Expression) -> Expression:
         spread = f"CASE WHEN {self.is_json('item', *self.LIST)} THEN json_extract(item, '$[*]') ELSE [item] END"
-        return f"flatten(list_transform({items}, lambda item: {spread}))"
+        return Expression(f"flatten(list_transform({items.sql}, lambda item: {spread}))", items.params)
 
     # Texts
 

@@ -1,0 +1,296 @@
+"""The words of ClickHouse, as it speaks since version 26 (https://clickhouse.com/docs/sql-reference/functions).
+
+Where it is silently another than DuckDB, and what is done about it:
+
+1. Its functions for JSON parse it with simdjson and write it anew: `1.50` and `1.0` come back as `1.5` and `1`, and a
+   whole number beyond 64 bits is a string to them.
+2. `lower()` knows ASCII only; `lowerUTF8()` makes two characters of an I with a dot, and looks at what stands around a
+   capital sigma: both are replaced before.
+3. The least item of an empty list is 0, and so is what stands behind a list's end: the former is asked of an aggregate
+   function that gives NULL, the latter is not relied upon.
+4. No quantile function has the nearest rank: quantileExact takes the item at `share * count`, counted from 0.
+5. In a regular expression `.` also matches a line feed, unless it is told not to.
+6. A list cannot be NULL: a list made of what is NULL is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from auditmw.query.language.dialect import ELEMENT, Dialect, Expression, Path
+from auditmw.query.language.fields import EACH
+
+
+class ClickHouse(Dialect):
+    """The words of ClickHouse.
+
+    `keeps_tables`: whether it has the setting `enable_materialized_cte`; without it, a table that is to be made once is
+    made wherever it is named, with the same rows.
+    """
+
+    settings: Mapping[str, str] = MappingProxyType(
+        {
+            "enable_materialized_cte": "1",
+            "join_use_nulls": "1",  # else the outer side of a join has zeros and empty texts
+            "group_by_use_nulls": "1",  # else GROUPING SETS do
+            "cast_keep_nullable": "1",
+            "prefer_column_name_to_alias": "1",  # else WHERE takes an alias for the column of that name
+            "joined_subquery_requires_alias": "0",
+            "transform_null_in": "0",
+            "aggregate_functions_null_for_empty": "0",  # else lists of nothing are NULL, which no list can be
+        }
+    )
+    """What every statement is to be run with; some servers have others for all."""
+
+    few_tables = True  # one is planned anew wherever it is named: an analysis of persons takes a second of it
+    IN_PLACE = "AS"
+    WIDE = "Int128"
+    NO_TEXT = "CAST(NULL AS Nullable(String))"
+    ALWAYS = "toDateTime64('1900-01-01 00:00:00', 6, 'UTC')"
+
+    STRING = ("String",)
+    OBJECT = ("Object",)
+    LIST = ("Array",)
+    FRACTION = ("Double",)
+    NUMBERS = ("Int64", "UInt64", "Double")
+    WHOLE_OR_TEXT = ("String", "Int64", "UInt64", "Bool")
+    EMPTY = ("Null",)
+
+    def __init__(self, *, keeps_tables: bool = True) -> None:
+        if not keeps_tables:
+            self.ONCE = "AS"
+            self.settings = {name: value for name, value in self.settings.items() if "cte" not in name}
+
+    # JSON: a value is the text of it, an empty one where there is none.
+
+    def as_text(self, json: str) -> str:
+        return f"JSONExtract({json}, 'Nullable(String)')"
+
+    def as_double(self, json: str) -> str:
+        return f"JSONExtract({json}, 'Nullable(Float64)')"
+
+    def as_integer(self, text: str) -> str:
+        return f"toInt64OrNull({text})"
+
+    def is_json(self, json: str, *types: str) -> str:
+        return f"JSONType({json}) IN ({', '.join(repr(name) for name in types)})"
+
+    def text_at(self, path: Path) -> Expression:
+        keys = ", ".join("1" if key == EACH else "?" for key in path)
+        return Expression(f"JSONExtract(body, {keys}, 'Nullable(String)')", tuple(key for key in path if key != EACH))
+
+    def texts_at(self, path: Path) -> Expression:
+        if EACH not in path:
+            sql, params = self.text_at(path)
+            return Expression(f"[{sql}]", params)
+        values = _values(path, "body")
+        return Expression(f"arrayMap(item -> {self.as_text('item')}, {values.sql})", values.params)
+
+    def values_at(self, path: Path) -> Expression:
+        if path[0] == "data" and len(path) > 1:
+            return self._elements(_values(path[1:], "ifNull(\"data\", '')"))
+        return self._elements(_values(path, "body"))
+
+    def members(self, items: Expression, key: str) -> Expression:
+        found = f"arrayMap(item -> if({self.is_json('item', *self.OBJECT)}, JSONExtractRaw(item, ?), ''), {items.sql})"
+        return self._elements(Expression(found, (key, *items.params)))
+
+    def _elements(self, items: Expression) -> Expression:
+        spread = f"if({self.is_json('item', *self.LIST)}, JSONExtractArrayRaw(item), [item])"
+        return Expression(f"arrayFlatten(arrayMap(item -> {spread}, {items.sql}))", items.params)
+
+    # Texts
+
+    def literal(self, text: str) -> str:
+        escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
+
+    def split_text(self, text: str) -> str:
+        return f"splitByChar(char(31), ifNull({text}, ''))"
+
+    def split(self, text: str, separator: str) -> str:
+        return f"splitByChar('{separator}', ifNull({text}, ''))"
+
+    def joined(self, texts: str, separator: str) -> str:
+        return f"arrayStringConcat({texts}, '{separator}')"
+
+    def lowered(self, text: str) -> str:
+        return f"lowerUTF8(translateUTF8({text}, 'İΣ', 'iσ'))"
+
+    def contains(self, text: str, part: str = "?") -> str:
+        return f"position({text}, {part}) > 0"
+
+    def starts_with(self, text: str, start: str = "?") -> str:
+        return f"startsWith({text}, {start})"
+
+    def ends_with(self, text: str) -> str:
+        return f"endsWith({text}, ?)"
+
+    def is_like(self, text: str, shape: str = "?") -> str:
+        return f"{text} LIKE {shape}"
+
+    def has_match(self, text: str, expression: str) -> str:
+        return f"match({text}, {self._expression(expression)})"
+
+    def is_match(self, text: str, expression: str | None = None) -> str:
+        whole = "concat('(?-s)^(?:', ?, ')$')" if expression is None else self._expression(f"^(?:{expression})$")
+        return f"match({text}, {whole})"
+
+    def matched(self, text: str, expression: str, group: int) -> str:
+        return f"regexpExtract({text}, {self._expression(expression)}, {group})"
+
+    def without(self, text: str, expression: str) -> str:
+        return f"replaceRegexpAll({text}, {self._expression(expression)}, '')"
+
+    def _expression(self, expression: str) -> str:
+        return self.literal(f"(?-s){expression}")
+
+    def ipv6_digits(self, text: str) -> str:
+        return f"lower(hex(IPv6StringToNumOrNull({text})))"
+
+    def parameter(self, query: str, start: str) -> str:
+        first = f"arrayFirstOrNull(part -> startsWith(part, {start}), splitByChar('&', ifNull({query}, '')))"
+        raw = f"substring({first}, length({start}) + 1)"
+        decoded = f"decodeURLFormComponent({raw})"
+        return f"if(isValidUTF8({decoded}), {decoded}, replaceAll({raw}, '+', ' '))"
+
+    # Lists
+
+    def one_or_each(self, items: str) -> str:
+        return f"arrayJoin(if(empty({items}), [NULL], {items}))"
+
+    def unnested(self, source: str, lists: Mapping[str, str], kept: str = "") -> str:
+        named = ", ".join(f"{items} AS {name}" for name, items in lists.items())
+        return f"(SELECT {kept}{', '.join(lists)} FROM {source or '(SELECT 1)'} ARRAY JOIN {named})"
+
+    def any_element(self, items: Expression, condition: Expression) -> Expression:
+        sql = f"arrayExists({ELEMENT} -> ifNull({condition.sql}, FALSE), {items.sql})"
+        return Expression(sql, (*condition.params, *items.params))
+
+    def transformed(self, items: str, name: str, expression: str) -> str:
+        return f"arrayMap({name} -> {expression}, {items})"
+
+    def transformed_both(self, items: str, others: str, expression: Callable[[str, str], str]) -> str:
+        return f"arrayMap((item, other) -> {expression('item', 'other')}, {items}, {others})"
+
+    def known_before(self, items: str) -> str:
+        return self.befores(f"arrayFill(item -> item IS NOT NULL, {items})")
+
+    def first_known(self, items: str, others: str) -> str:
+        return f"arrayFirstOrNull((item, other) -> other IS NOT NULL, {items}, {others})"
+
+    def least(self, items: str, name: str, condition: str) -> str:
+        return f"arrayReduce('minOrNull', arrayFilter({name} -> ifNull({condition}, FALSE), {items}))"
+
+    def has(self, items: str, item: str) -> str:
+        return f"has({items}, {item})"
+
+    def among(self, column: str, values: Sequence[object], name: str) -> tuple[str, dict[str, object]]:
+        return f"{column} IN ${name}", {name: list(values)}
+
+    def is_in(self, column: str, items: str) -> str:
+        return f"{column} IN {items}"
+
+    def changes(self, items: str, before: str) -> str:
+        shifted = f"arrayPopBack(arrayPushFront({items}, {before}))"
+        return f"arrayFilter((item, last) -> item IS DISTINCT FROM last, {items}, {shifted})"
+
+    def ended(self, items: str, end: str, count: str) -> str:
+        return f"arraySlice(arrayPushBack({items}, {end}), 1, {count})"
+
+    def numbered(self, items: str) -> str:
+        return f"arrayEnumerate({items})"
+
+    def befores(self, items: str) -> str:
+        return f"arrayPopBack(arrayPushFront({items}, NULL))"
+
+    def runs(self, items: str, count: int) -> str:
+        return f"arrayMap(place -> arraySlice({items}, place, {count}), arrayEnumerate({items}))"
+
+    # Groups
+
+    def listed(self, value: str, condition: str | None = None) -> str:
+        return f"groupArray({value})" if condition is None else f"groupArrayIf({value}, {condition})"
+
+    def sorted_list(self, value: str) -> str:
+        return f"arraySort(groupArray({value}))"
+
+    def listed_by(self, value: str, position: str, *, descending: bool) -> str:
+        way = "arrayReverseSort" if descending else "arraySort"
+        return f"arrayMap(two -> two.2, {way}(groupArray(({position}, {value}))))"
+
+    def first_by(self, value: str, position: str) -> str:
+        return f"argMin(tuple({value}), {position}).1"
+
+    def known_first_by(self, value: str, position: str) -> str:
+        return f"argMin({value}, {position})"
+
+    def row(self, *values: str) -> str:
+        return f"({', '.join(values)})"
+
+    def part(self, row: str, number: int) -> str:
+        return f"{row}.{number}"
+
+    def percentiles(self, value: str, percents: Sequence[int], condition: str) -> str:
+        ordered = f"arraySort(groupArrayIf({value}, {condition}))"
+        ranks = (f"intDiv(length({ordered}) * {percent} + 99, 100)" for percent in percents)
+        return f"if(empty({ordered}), [], [{', '.join(f'{ordered}[{rank}]' for rank in ranks)}])"
+
+    def median(self, value: str) -> str:
+        return f"quantileExactInclusive(0.5)({value})"
+
+    # Times and numbers
+
+    def microseconds(self, time: str) -> str:
+        return f"toUnixTimestamp64Micro({time})"
+
+    def time_text(self, time: str) -> str:
+        return f"replaceRegexpOne(toString({time}), '[.]?0*$', '')"
+
+    def quotient(self, number: str, by: str) -> str:
+        return f"intDiv({number}, {by})"
+
+    def bits(self, number: str, mask: int) -> str:
+        return f"bitAnd({number}, {mask})"
+
+    def shifted(self, number: str, by: int) -> str:
+        return f"bitShiftRight({number}, {by})"
+
+    def ranks(self, source: str) -> str:
+        writers = f"SELECT arraySort(groupUniqArray(writer)) AS writers FROM {source}"
+        return f"ranks AS {self.unnested(f'({writers})', {'writer': 'writers', 'rank': 'arrayEnumerate(writers)'})}"
+
+
+CLICKHOUSE = ClickHouse()
+
+
+def _values(path: Path, document: str) -> Expression:
+    """Return the list of the JSON values at a path that are there; not through lists, of one value or an empty text."""
+    first, *others = _between_lists(path)
+    if not others:
+        return Expression(f"[JSONExtractRaw({_placed(document, first)})]", first)
+    sql, params = f"JSONExtractArrayRaw({_placed(document, first)})", first
+    for keys in others[:-1]:
+        sql = f"arrayFlatten(arrayMap(item -> JSONExtractArrayRaw({_placed('item', keys)}), {sql}))"
+        params = (*keys, *params)
+    if last := others[-1]:
+        sql = f"arrayFilter(item -> item <> '', arrayMap(item -> JSONExtractRaw({_placed('item', last)}), {sql}))"
+        params = (*last, *params)
+    return Expression(sql, params)
+
+
+def _between_lists(path: Path) -> Iterator[Path]:
+    """Yield the keys up to each list on the path, and those behind the last one."""
+    keys: list[str] = []
+    for key in path:
+        if key == EACH:
+            yield tuple(keys)
+            keys = []
+        else:
+            keys.append(key)
+    yield tuple(keys)
+
+
+def _placed(document: str, keys: Path) -> str:
+    return ", ".join((document, *("?" * len(keys))))

@@ -1,0 +1,121 @@
+"""A store of events in a ClickHouse inside of this process: the table of `auditmw ship`, filled as it is filled."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from auditmw.archive.columns import NAMES
+from auditmw.archive.snapshot import PartFile
+from auditmw.clickhouse import values
+from auditmw.query.language.clickhouse import CLICKHOUSE
+from auditmw.query.store import StoreError
+from auditmw.ship.batch import Batch, Entry
+from auditmw.ship.targets.clickhouse.rows import encoded
+from auditmw.ship.targets.clickhouse.schema import EPOCH, Place, statements
+from chdb_server import session
+
+_numbers = itertools.count()
+_free: list[str] = []  # tables that nobody uses: making one takes as long as ten statements
+_SETTINGS = ", ".join(f"{name} = {value}" for name, value in {**CLICKHOUSE.settings, **values.FORMAT_SETTINGS}.items())
+_NULL_TIMES = {
+    "time": f"nullIf(time, {EPOCH}) AS time",
+    "minute": f"nullIf(toDateTime64(minute, 6, 'UTC'), {EPOCH}) AS minute",
+}
+_COLUMNS = ", ".join(_NULL_TIMES.get(name, f'"{name}"') for name in NAMES)
+
+
+def ask(statement: str, parameters: Mapping[str, object] = {}) -> list[tuple[Any, ...]]:
+    """The rows of a statement that names its values as ``$name``."""
+    sql, texts = values.typed(statement, parameters)
+    try:
+        found = session().query(f"{sql} SETTINGS {_SETTINGS}", values.FORMAT, params=texts)
+    except RuntimeError as error:
+        raise StoreError(str(error)) from error
+    return values.rows(bytes(found.bytes()))
+
+
+class ClickHouseTable:
+    """A store of these rows, in parts of `part_rows` by time."""
+
+    dialect = CLICKHOUSE
+    archive_error = None
+    live = 0
+
+    def __init__(self, rows: Sequence[Any], part_rows: int, live: int = 0) -> None:
+        self.missing: tuple[Any, ...] = ()
+        self.on_view = lambda view: None
+        self.on_relation = lambda: None
+        self.name = _free.pop() if _free else _made()
+        weakref.finalize(self, _free.append, self.name)
+        session().query(f"TRUNCATE TABLE {self.name}")
+        if rows:
+            batch = Batch([_entry(number, *row) for number, row in enumerate(rows)])
+            data = encoded(batch, whole_seconds=False).decode("utf-8", "surrogatepass")
+            session().query(f"INSERT INTO {self.name} FORMAT JSONEachRow {data}")
+        self.parts = tuple(_parts(rows, part_rows))
+
+    @contextmanager
+    def view(self) -> Iterator[ClickHouseTable]:
+        self.on_view(self)
+        yield self
+
+    def relation(
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        parts: Iterable[PartFile] | None = None,
+        live: bool = True,
+    ) -> str:
+        self.on_relation()
+        bounds = [f"time >= '{values.time_text(since)}'"] if since else []
+        bounds += [f"time < '{values.time_text(until)}'"] if until else []
+        if since is not None or until is not None:
+            bounds.append(f"time <> {EPOCH}")
+        if parts is not None:
+            bounds.append(f"time = {EPOCH}" if any(part.first is None for part in parts) else "FALSE")
+        where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
+        return f"(SELECT {_COLUMNS} FROM {self.name} FINAL{where})"
+
+    def run(self, sql: str, parameters: Mapping[str, object], *, seconds: float) -> list[tuple[Any, ...]]:
+        return ask(sql, parameters)
+
+    def interrupt(self) -> None:
+        """Statements here are short."""
+
+    def check(self) -> list[Any]:
+        return []
+
+    def shuffle(self) -> None:
+        """They are in the order of the table."""
+
+    def close(self) -> None:
+        """The table is used again."""
+
+
+def _made() -> str:
+    place = Place(f"table_{next(_numbers)}", "")
+    session().query(statements(place, is_modern=True)[place.stored])
+    return place.table
+
+
+def _entry(number: int, writer: str, seq: int, event: dict[str, Any]) -> Entry:
+    body = json.dumps(event, separators=(",", ":")).encode()
+    return Entry(writer, seq, event.get("id", str(number)), body, event, body)
+
+
+def _parts(rows: Sequence[Any], part_rows: int) -> Iterator[PartFile]:
+    """Parts of so many rows, newest first, and one of those without a time."""
+    stamps = [row.event.get("timestamp") for row in rows]
+    times = sorted(datetime.fromisoformat(stamp).replace(tzinfo=None) for stamp in stamps if stamp)
+    for first in range(0, len(times), part_rows)[::-1]:
+        part = times[first : first + part_rows]
+        yield PartFile(str(first), len(part), 0, part[0], part[-1])
+    if None in stamps:
+        yield PartFile("timeless", stamps.count(None), 0, None, None)
