@@ -65,22 +65,28 @@ class ClickHouse(Dialect):
     # JSON: a value is the text of it, an empty one where there is none.
 
     def as_text(self, json: str) -> str:
+        """A number is written anew, as JSON has it."""
         return f"JSONExtract({json}, 'Nullable(String)')"
 
     def as_double(self, json: str) -> str:
+        """NULL for what is no number."""
         return f"JSONExtract({json}, 'Nullable(Float64)')"
 
     def as_integer(self, text: str) -> str:
+        """NULL for what is none."""
         return f"toInt64OrNull({text})"
 
     def is_json(self, json: str, *types: str) -> str:
+        """What is not there is of the type Null."""
         return f"JSONType({json}) IN ({', '.join(repr(name) for name in types)})"
 
     def text_at(self, path: Path) -> Expression:
+        """Keys are arguments, and so is 1 for the first element of a list."""
         keys = ", ".join("1" if key == EACH else "?" for key in path)
         return Expression(f"JSONExtract(body, {keys}, 'Nullable(String)')", tuple(key for key in path if key != EACH))
 
     def texts_at(self, path: Path) -> Expression:
+        """NULL stands for null; what is not there is left out."""
         if EACH not in path:
             sql, params = self.text_at(path)
             return Expression(f"[{sql}]", params)
@@ -88,11 +94,13 @@ class ClickHouse(Dialect):
         return Expression(f"arrayMap(item -> {self.as_text('item')}, {values.sql})", values.params)
 
     def values_at(self, path: Path) -> Expression:
+        """An empty text stands for what is not there."""
         if path[0] == "data" and len(path) > 1:
             return self._elements(_values(path[1:], "ifNull(\"data\", '')"))
         return self._elements(_values(path, "body"))
 
     def members(self, items: Expression, key: str) -> Expression:
+        """An empty text stands for what is not there."""
         found = f"arrayMap(item -> if({self.is_json('item', *self.OBJECT)}, JSONExtractRaw(item, ?), ''), {items.sql})"
         return self._elements(Expression(found, (key, *items.params)))
 
@@ -103,53 +111,68 @@ class ClickHouse(Dialect):
     # Texts
 
     def literal(self, text: str) -> str:
+        """A backslash escapes here."""
         escaped = text.replace("\\", "\\\\").replace("'", "\\'")
         return f"'{escaped}'"
 
     def split_text(self, text: str) -> str:
+        """No text has no values."""
         return f"splitByChar(char(31), ifNull({text}, ''))"
 
     def split(self, text: str, separator: str) -> str:
+        """NULL has no parts."""
         return f"splitByChar('{separator}', ifNull({text}, ''))"
 
     def joined(self, texts: str, separator: str) -> str:
+        """NULL is left out."""
         return f"arrayStringConcat({texts}, '{separator}')"
 
     def lowered(self, text: str) -> str:
+        """Character by character, as DuckDB's lower()."""
         return f"lowerUTF8(translateUTF8({text}, 'İΣ', 'iσ'))"
 
     def contains(self, text: str, part: str = "?") -> str:
+        """As bytes, which is the same in UTF-8."""
         return f"position({text}, {part}) > 0"
 
     def starts_with(self, text: str, start: str = "?") -> str:
+        """As bytes."""
         return f"startsWith({text}, {start})"
 
     def ends_with(self, text: str) -> str:
+        """As bytes."""
         return f"endsWith({text}, ?)"
 
     def is_like(self, text: str, shape: str = "?") -> str:
+        """A backslash escapes without being told to."""
         return f"{text} LIKE {shape}"
 
     def has_match(self, text: str, expression: str) -> str:
+        """By RE2, as in DuckDB."""
         return f"match({text}, {self._expression(expression)})"
 
     def is_match(self, text: str, expression: str | None = None) -> str:
+        """match() looks for a part, unless it is anchored."""
         whole = "concat('(?-s)^(?:', ?, ')$')" if expression is None else self._expression(f"^(?:{expression})$")
         return f"match({text}, {whole})"
 
     def matched(self, text: str, expression: str, group: int) -> str:
+        """An empty text where nothing is."""
         return f"regexpExtract({text}, {self._expression(expression)}, {group})"
 
     def without(self, text: str, expression: str) -> str:
+        """Every match goes."""
         return f"replaceRegexpAll({text}, {self._expression(expression)}, '')"
 
     def _expression(self, expression: str) -> str:
         return self.literal(f"(?-s){expression}")
 
     def ipv6_digits(self, text: str) -> str:
+        """NULL for what is no address."""
         return f"lower(hex(IPv6StringToNumOrNull({text})))"
 
     def parameter(self, query: str, start: str) -> str:
+        """decodeURLFormComponent() leaves what it cannot decode."""
         first = f"arrayFirstOrNull(part -> startsWith(part, {start}), splitByChar('&', ifNull({query}, '')))"
         raw = f"substring({first}, length({start}) + 1)"
         decoded = f"decodeURLFormComponent({raw})"
@@ -158,106 +181,137 @@ class ClickHouse(Dialect):
     # Lists
 
     def one_or_each(self, items: str) -> str:
+        """arrayJoin() in a SELECT makes rows."""
         return f"arrayJoin(if(empty({items}), [NULL], {items}))"
 
     def unnested(self, source: str, lists: Mapping[str, str], kept: str = "") -> str:
+        """By ARRAY JOIN, which takes several lists side by side."""
         named = ", ".join(f"{items} AS {name}" for name, items in lists.items())
         return f"(SELECT {kept}{', '.join(lists)} FROM {source or '(SELECT 1)'} ARRAY JOIN {named})"
 
     def any_element(self, items: Expression, condition: Expression) -> Expression:
+        """A condition of a lambda must not be NULL."""
         sql = f"arrayExists({ELEMENT} -> ifNull({condition.sql}, FALSE), {items.sql})"
         return Expression(sql, (*condition.params, *items.params))
 
     def transformed(self, items: str, name: str, expression: str) -> str:
+        """arrayMap()."""
         return f"arrayMap({name} -> {expression}, {items})"
 
     def transformed_both(self, items: str, others: str, expression: Callable[[str, str], str]) -> str:
+        """arrayMap() of both."""
         return f"arrayMap((item, other) -> {expression('item', 'other')}, {items}, {others})"
 
     def known_before(self, items: str) -> str:
+        """arrayFill() takes the last one that is known."""
         return self.befores(f"arrayFill(item -> item IS NOT NULL, {items})")
 
     def first_known(self, items: str, others: str) -> str:
+        """NULL where there is none."""
         return f"arrayFirstOrNull((item, other) -> other IS NOT NULL, {items}, {others})"
 
     def least(self, items: str, name: str, condition: str) -> str:
+        """arrayMin() of nothing would be 0."""
         return f"arrayReduce('minOrNull', arrayFilter({name} -> ifNull({condition}, FALSE), {items}))"
 
     def has(self, items: str, item: str) -> str:
+        """Of a list that is no NULL."""
         return f"has({items}, {item})"
 
     def among(self, column: str, values: Sequence[object], name: str) -> tuple[str, dict[str, object]]:
+        """One list, as the text of a statement has its limit; the primary key is used."""
         return f"{column} IN ${name}", {name: list(values)}
 
     def is_in(self, column: str, items: str) -> str:
+        """The list makes a set."""
         return f"{column} IN {items}"
 
     def changes(self, items: str, before: str) -> str:
+        """Each item beside the one before."""
         shifted = f"arrayPopBack(arrayPushFront({items}, {before}))"
         return f"arrayFilter((item, last) -> item IS DISTINCT FROM last, {items}, {shifted})"
 
     def ended(self, items: str, end: str, count: str) -> str:
+        """arraySlice() counts from 1."""
         return f"arraySlice(arrayPushBack({items}, {end}), 1, {count})"
 
     def numbered(self, items: str) -> str:
+        """arrayEnumerate() counts from 1."""
         return f"arrayEnumerate({items})"
 
     def befores(self, items: str) -> str:
+        """The list of the same length, shifted."""
         return f"arrayPopBack(arrayPushFront({items}, NULL))"
 
     def runs(self, items: str, count: int) -> str:
+        """What stands behind the end of a run is 0, which is no mark."""
         return f"arrayMap(place -> arraySlice({items}, place, {count}), arrayEnumerate({items}))"
 
     # Groups
 
     def listed(self, value: str, condition: str | None = None) -> str:
+        """NULL is left out."""
         return f"groupArray({value})" if condition is None else f"groupArrayIf({value}, {condition})"
 
     def sorted_list(self, value: str) -> str:
+        """NULL is left out."""
         return f"arraySort(groupArray({value}))"
 
     def listed_by(self, value: str, position: str, *, descending: bool) -> str:
+        """Pairs are in order by their first member, then by the second."""
         way = "arrayReverseSort" if descending else "arraySort"
         return f"arrayMap(two -> two.2, {way}(groupArray(({position}, {value}))))"
 
     def first_by(self, value: str, position: str) -> str:
+        """argMin() passes over NULL, but not over a tuple of it."""
         return f"argMin(tuple({value}), {position}).1"
 
     def known_first_by(self, value: str, position: str) -> str:
+        """argMin()."""
         return f"argMin({value}, {position})"
 
     def row(self, *values: str) -> str:
+        """A tuple."""
         return f"({', '.join(values)})"
 
     def part(self, row: str, number: int) -> str:
+        """Members of tuples have numbers."""
         return f"{row}.{number}"
 
     def percentiles(self, value: str, percents: Sequence[int], condition: str) -> str:
+        """The nearest rank is that of the least item with at least so many percent at or below it."""
         ordered = f"arraySort(groupArrayIf({value}, {condition}))"
         ranks = (f"intDiv(length({ordered}) * {percent} + 99, 100)" for percent in percents)
         return f"if(empty({ordered}), [], [{', '.join(f'{ordered}[{rank}]' for rank in ranks)}])"
 
     def median(self, value: str) -> str:
+        """Exact, between the two in the middle."""
         return f"quantileExactInclusive(0.5)({value})"
 
     # Times and numbers
 
     def microseconds(self, time: str) -> str:
+        """Of DateTime64(6)."""
         return f"toUnixTimestamp64Micro({time})"
 
     def time_text(self, time: str) -> str:
+        """Without the zeros at the end."""
         return f"replaceRegexpOne(toString({time}), '[.]?0*$', '')"
 
     def quotient(self, number: str, by: str) -> str:
+        """intDiv()."""
         return f"intDiv({number}, {by})"
 
     def bits(self, number: str, mask: int) -> str:
+        """bitAnd(), also of 128 bits."""
         return f"bitAnd({number}, {mask})"
 
     def shifted(self, number: str, by: int) -> str:
+        """bitShiftRight(), also of 128 bits."""
         return f"bitShiftRight({number}, {by})"
 
     def ranks(self, source: str) -> str:
+        """One list of all writers, in order."""
         writers = f"SELECT arraySort(groupUniqArray(writer)) AS writers FROM {source}"
         return f"ranks AS {self.unnested(f'({writers})', {'writer': 'writers', 'rank': 'arrayEnumerate(writers)'})}"
 
