@@ -2,27 +2,22 @@
 
 import re
 
-import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from archive_table import make_table
+from archive_table import ClickHouseEvents, DuckEvents
 from auditmw.query.language import Query, parse
 from auditmw.query.language.predicate import lookup, predicate
 from auditmw.query.language.syntax import print_query
 from random_queries import ATOMS, NOW, questions, trees
 
-
-@pytest.fixture(scope="module")
-def connection():
-    with duckdb.connect(config={"threads": 1}) as connection:
-        yield connection
+STORES = {"duckdb": DuckEvents, "clickhouse": ClickHouseEvents}
 
 
-def found_by_sql(connection, query):
-    sql, params = predicate(query)
-    rows = connection.execute(f"SELECT seq FROM events WHERE {sql} ORDER BY seq", params).fetchall()
-    return [number for (number,) in rows]
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("clickhouse", marks=pytest.mark.needs("chdb"))])
+def table(request):
+    """A table for events, of each store."""
+    return STORES[request.param]()
 
 
 def found_by_python(query, events):
@@ -31,13 +26,14 @@ def found_by_python(query, events):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(question=questions())
-def test_sql_and_python_find_the_same_events(connection, question):
+def test_sql_and_python_find_the_same_events(table, question):
     events, queries = question
-    make_table(connection, events)
+    events = [{**event, "id": f"{event.get('id', 'no')}-{number}"} for number, event in enumerate(events)]
+    table.fill(events)
     for tree in queries:
         query = Query(print_query(tree), tree, now=NOW)
         found = found_by_python(query, events)
-        assert found_by_sql(connection, query) == found, str(query)
+        assert table.found(query) == found, str(query)
         times = [events[number].get("timestamp") for number in found]
         assert all(is_within(time, query.time_range()) for time in times)
 
@@ -90,15 +86,16 @@ BARE = {"id": "019abc", "event": "signed_up", "source": {"kind": "app"}}
 
 
 @pytest.fixture(scope="module")
-def table(connection):
-    make_table(connection, [EVENT, BARE])
-    return connection
+def example(table):
+    """The table with two events, of which one has next to nothing."""
+    table.fill([EVENT, BARE])
+    return table
 
 
 def is_found(table, text):
     query = parse(text, now=NOW)
     assert query.errors == ()
-    found = found_by_sql(table, query)
+    found = table.found(query)
     assert found_by_python(query, [EVENT, BARE]) == found
     return found
 
@@ -149,13 +146,13 @@ def queries(table):
 
 
 @pytest.mark.parametrize("text", queries(FOUND))
-def test_the_event_is_found(table, text):
-    assert 0 in is_found(table, text)
+def test_the_event_is_found(example, text):
+    assert 0 in is_found(example, text)
 
 
 @pytest.mark.parametrize("text", queries(NOT_FOUND))
-def test_the_event_is_not_found(table, text):
-    assert 0 not in is_found(table, text)
+def test_the_event_is_not_found(example, text):
+    assert 0 not in is_found(example, text)
 
 
 @pytest.mark.parametrize(
@@ -180,8 +177,8 @@ def test_the_event_is_not_found(table, text):
         pytest.param("bot:false", True, id="no bot where there is no user agent"),
     ],
 )
-def test_an_event_without_a_value_has_neither_it_nor_another(table, text, is_there):
-    assert (1 in is_found(table, text)) is is_there
+def test_an_event_without_a_value_has_neither_it_nor_another(example, text, is_there):
+    assert (1 in is_found(example, text)) is is_there
 
 
 @pytest.mark.parametrize(
@@ -230,12 +227,12 @@ def test_no_value_and_no_name_of_a_query_stands_in_the_sql(tree):
     assert sql.isascii()
 
 
-def test_a_large_query_is_planned(table):
+def test_a_large_query_is_planned(example):
     deep = "x"
     for number in range(24):
         deep = f"-(data.a.b.c:{number} OR ({deep}))"
     for text in ("data" + ".a" * 31 + ":1", deep, " ".join(f"-w{number}" for number in range(100))):
-        is_found(table, text)
+        is_found(example, text)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,10 @@ class ClickHouse(Dialect):
             "cast_keep_nullable": "1",
             "prefer_column_name_to_alias": "1",  # else WHERE takes an alias for the column of that name
             "joined_subquery_requires_alias": "0",
+            # More than the longest query of the language needs.
+            "max_query_size": "4194304",
+            "max_ast_elements": "500000",
+            "max_expanded_ast_elements": "1000000",
             "transform_null_in": "0",
             "aggregate_functions_null_for_empty": "0",  # else lists of nothing are NULL, which no list can be
         }
@@ -153,8 +157,9 @@ class ClickHouse(Dialect):
 
     def is_match(self, text: str, expression: str | None = None) -> str:
         """match() looks for a part, unless it is anchored."""
-        whole = "concat('(?-s)^(?:', ?, ')$')" if expression is None else self._expression(f"^(?:{expression})$")
-        return f"match({text}, {whole})"
+        if expression is None:  # in what is bound every question mark stands for a value
+            return f"match({text}, concat('^(', ?, ')$'))"
+        return f"match({text}, {self._expression(f'^(?:{expression})$')})"
 
     def matched(self, text: str, expression: str, group: int) -> str:
         """An empty text where nothing is."""
