@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from auditmw.query.language.clickhouse import CLICKHOUSE
 from auditmw.query.language.dialect import DUCKDB
 from auditmw.query.templates import path_template, path_template_sql
 
@@ -36,21 +37,36 @@ PATHS = {
 CASES = [pytest.param(path, template, id=name) for name, (path, template) in PATHS.items()]
 
 
-def in_sql(path):
+def by_duckdb(paths):
     with duckdb.connect() as connection:
+        source = DUCKDB.unnested("", {"path": "$paths"})
         return connection.execute(
-            f"SELECT {path_template_sql('path', DUCKDB)} FROM (SELECT $path AS path)", {"path": path}
-        ).fetchone()[0]
+            f"SELECT {path_template_sql('path', DUCKDB)} FROM {source}", {"paths": paths}
+        ).fetchall()
+
+
+def by_clickhouse(paths):
+    from clickhouse_table import ask
+
+    source = CLICKHOUSE.unnested("", {"path": "$paths"})
+    return ask(f"SELECT {path_template_sql('path', CLICKHOUSE)} FROM {source}", {"paths": paths})
+
+
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("clickhouse", marks=pytest.mark.needs("chdb"))])
+def in_sql(request):
+    """The templates of paths as a store makes them."""
+    ask = {"duckdb": by_duckdb, "clickhouse": by_clickhouse}[request.param]
+    return lambda paths: [template for (template,) in ask(paths)]
 
 
 @pytest.mark.parametrize(("path", "template"), CASES)
-def test_identifiers_in_a_path_are_replaced(path, template):
+def test_identifiers_in_a_path_are_replaced(path, template, in_sql):
     assert path_template(path) == template
-    assert in_sql(path) == template
+    assert in_sql([path]) == [template]
 
 
-def test_no_path_has_no_template():
-    assert in_sql(None) is None
+def test_no_path_has_no_template(in_sql):
+    assert in_sql([None]) == [None]
 
 
 # Segments of few letters in all lengths that the rule speaks of, and any text at all.
@@ -67,11 +83,7 @@ RANDOM_PATHS = st.lists(st.tuples(SEGMENTS, ENDINGS).map("".join), max_size=4).m
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(RANDOM_PATHS, min_size=1, max_size=40))
-@example(["/\x851", "/1\u2028", "/\u0664\u0662", "/1/\n", "/1.json\n"])
-def test_python_and_sql_have_the_same_rule(paths):
-    with duckdb.connect() as connection:
-        rows = connection.execute(
-            f"SELECT {path_template_sql('path', DUCKDB)} FROM (SELECT unnest($paths) AS path)", {"paths": paths}
-        )
-        assert [template for (template,) in rows.fetchall()] == [path_template(path) for path in paths]
+@given(paths=st.lists(RANDOM_PATHS, min_size=1, max_size=40))
+@example(paths=["/\x851", "/1\u2028", "/\u0664\u0662", "/1/\n", "/1.json\n"])
+def test_python_and_sql_have_the_same_rule(in_sql, paths):
+    assert in_sql(paths) == [path_template(path) for path in paths]

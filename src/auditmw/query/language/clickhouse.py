@@ -5,7 +5,7 @@ Where it is silently another than DuckDB, and what is done about it:
 1. Its functions for JSON parse it with simdjson and write it anew: `1.50` and `1.0` come back as `1.5` and `1`, and a
    whole number beyond 64 bits is a string to them.
 2. `lower()` knows ASCII only; `lowerUTF8()` makes two characters of an I with a dot, and looks at what stands around a
-   capital sigma: both are replaced before.
+   capital sigma: both are replaced before. What is left are letters that only one of the two knows yet.
 3. The least item of an empty list is 0, and so is what stands behind a list's end: the former is asked of an aggregate
    function that gives NULL, the latter is not relied upon.
 4. No quantile function has the nearest rank: quantileExact takes the item at `share * count`, counted from 0.
@@ -177,11 +177,11 @@ class ClickHouse(Dialect):
         return f"lower(hex(IPv6StringToNumOrNull({text})))"
 
     def parameter(self, query: str, start: str) -> str:
-        """decodeURLFormComponent() leaves what it cannot decode."""
+        """decodeURLComponent() leaves what it cannot decode; the one for forms then leaves a plus, too."""
         first = f"arrayFirstOrNull(part -> startsWith(part, {start}), splitByChar('&', ifNull({query}, '')))"
-        raw = f"substring({first}, length({start}) + 1)"
-        decoded = f"decodeURLFormComponent({raw})"
-        return f"if(isValidUTF8({decoded}), {decoded}, replaceAll({raw}, '+', ' '))"
+        raw = f"replaceAll(substring({first}, length({start}) + 1), '+', ' ')"
+        decoded = f"decodeURLComponent({raw})"
+        return f"if(isValidUTF8({decoded}), {decoded}, {raw})"
 
     # Lists
 
@@ -290,8 +290,8 @@ class ClickHouse(Dialect):
         return f"if(empty({ordered}), [], [{', '.join(f'{ordered}[{rank}]' for rank in ranks)}])"
 
     def median(self, value: str) -> str:
-        """Exact, between the two in the middle."""
-        return f"quantileExactInclusive(0.5)({value})"
+        """Exact, between the two in the middle; of nothing it is NULL for what can be NULL, else NaN."""
+        return f"quantileExactInclusive(0.5)(toNullable({value}))"
 
     # Times and numbers
 
