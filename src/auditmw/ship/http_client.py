@@ -1,8 +1,8 @@
 """HTTP for targets: one persistent connection that posts, and what an answer means to a shipper.
 
-Times and sizes are bounded: an exchange takes no longer than `timeout` seconds, an answer is no longer than
-`MOST_ANSWER_BYTES`. Redirects are not followed and proxies of the environment are not used: events go where the URL
-says, or nowhere.
+Times and sizes are bounded: an exchange takes no longer than `timeout` seconds and an answer is no longer than
+`MOST_ANSWER_BYTES`, unless who posts says otherwise. Redirects are not followed and proxies of the environment are not
+used: events go where the URL says, or nowhere.
 """
 
 from __future__ import annotations
@@ -56,6 +56,20 @@ def path_of(address: Address, default: str = "") -> str:
     return "/" + quote(address.path or default, safe="/:@!$&'()*,;=+~")
 
 
+class AnswerTooLongError(http.client.HTTPException):
+    """An answer of more bytes than there is room for."""
+
+
+class Bounds(NamedTuple):
+    """How long an exchange may take, None being what the URL says, and how long its answer may be."""
+
+    timeout_seconds: float | None = None
+    answer_bytes: int = MOST_ANSWER_BYTES
+
+
+USUAL = Bounds()
+
+
 class HttpClient:
     """Posts to the server of a URL, and takes those of its options that all HTTP targets have.
 
@@ -90,13 +104,13 @@ class HttpClient:
         self._credentials = _Credentials(address, auth_scheme)
         self._connection: _Connection | None = None
 
-    def post(self, target: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def post(self, target: str, body: bytes, headers: Mapping[str, str], bounds: Bounds = USUAL) -> Answer:
         """Post a body to a path and return the answer, whatever its status. Raises RetryableError, UnusableError."""
         if self._is_compressed:
             headers = {**headers, "Content-Encoding": "gzip"}
             body = _compressed(body)
         try:
-            return self._exchange(target, body, {"User-Agent": "auditmw", **headers})
+            return self._exchange(target, body, {"User-Agent": "auditmw", **headers}, bounds)
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
@@ -106,23 +120,29 @@ class HttpClient:
                 raise RetryableError(f"{self.shown} broke off its answer, or does not speak HTTP: {said}") from error
             raise
 
+    def abort(self) -> None:
+        """Have a `post` in another thread end now, with RetryableError; never raises."""
+        connection = self._connection
+        if connection is not None:
+            connection.wire.abort()
+
     def close(self) -> None:
         """Close the connection; never raises. The next `post` opens a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _exchange(self, target: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _exchange(self, target: str, body: bytes, headers: Mapping[str, str], bounds: Bounds) -> Answer:
         connection = self._ready()
         wire = connection.wire
-        wire.begin()
+        wire.begin(bounds.timeout_seconds)
         # One that refuses a body may do so, and close, before it has all of it: its answer is worth reading.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             connection.request("POST", target, body, {**headers, **connection.credentials})
         response = connection.getresponse()
-        content = response.read(MOST_ANSWER_BYTES + 1)
-        if len(content) > MOST_ANSWER_BYTES:
-            raise http.client.HTTPException(f"an answer of more than {MOST_ANSWER_BYTES} bytes")
+        content = response.read(bounds.answer_bytes + 1)
+        if len(content) > bounds.answer_bytes:
+            raise AnswerTooLongError(f"an answer of more than {bounds.answer_bytes} bytes")
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
         if response.will_close:
@@ -148,11 +168,25 @@ class _Connection(http.client.HTTPConnection):
         self.sock: Any = wire
         self.wire = wire
         self.credentials = credentials
+        self._is_answering = False
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        """Return the answer, of which the body is still to be read."""
+        self._is_answering = True
+        try:
+            return super().getresponse()
+        finally:
+            self._is_answering = False
 
     def close(self) -> None:
-        """Close the connection, also when http.client has let go of it."""
-        super().close()
-        self.wire.close()
+        """Close the connection, also when http.client has let go of it.
+
+        Not yet when an answer begins that is the connection's last: http.client then closes what it has of it, as a
+        socket of which a file was made goes on; a wire does not.
+        """
+        if not self._is_answering:
+            super().close()
+            self.wire.close()
 
 
 class _Credentials:

@@ -71,9 +71,9 @@ class Wire:
         self._clock = clock
         self.begin()
 
-    def begin(self) -> None:
-        """Begin an exchange: it has `timeout_seconds` from now on."""
-        self._end = self._clock() + self._timeout_seconds
+    def begin(self, timeout_seconds: float | None = None) -> None:
+        """Begin an exchange: it has so many seconds from now on; None is the wire's own `timeout_seconds`."""
+        self._end = self._clock() + (self._timeout_seconds if timeout_seconds is None else timeout_seconds)
 
     def sendall(self, data: bytes) -> None:
         """Send all of it. Raises OSError; TimeoutError at the deadline."""
@@ -124,6 +124,13 @@ class Wire:
             self._allow()
             if _happens(self._socket, select.POLLRDHUP, _LOOK_AGAIN_SECONDS):
                 return
+
+    def abort(self) -> None:
+        """Have whoever waits in another thread wait no longer, as if the peer had gone; never raises."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(
+                self._socket, socket.SHUT_RDWR
+            )  # TLS's own would take its state from under the other
 
     def close(self) -> None:
         """Close the connection; never raises."""

@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import orjson
 
 from auditmw.ship.address import Address
-from auditmw.ship.http_client import HttpClient
+from auditmw.ship.http_client import Answer, Bounds, HttpClient
 from auditmw.ship.target import UnusableError
 from auditmw.ship.targets.clickhouse.errors import CODE_HEADER, problem
 from auditmw.ship.wire import LONGEST_REASON
@@ -57,6 +57,15 @@ class Server:
         }
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         return self._rows(self._post({**self._database, **told}, body, headers))
+
+    def ask(self, parameters: Mapping[str, str], body: bytes, content_type: str, bounds: Bounds) -> Answer:
+        """Post to the server, with parameters in the URL; return what it answers, be it an error. Raises ShipError."""
+        target = f"/?{urlencode({**self._database, **parameters})}"
+        return self._client.post(target, body, {"Content-Type": content_type}, bounds)
+
+    def abort(self) -> None:
+        """Have what another thread waits for here end now, with RetryableError; never raises."""
+        self._client.abort()
 
     def insert(self, statement: str, data: bytes, settings: Mapping[str, str]) -> None:
         """Run an INSERT with its data; return when the server says that it has them. Raises ShipError."""
