@@ -8,33 +8,37 @@ from typing import Any
 from auditmw.archive.projection import SEARCHED
 
 
-def other_texts(event: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the values that the archive's column `text` has of an event."""
-    yield from _texts(event, _PLACES)
+def other_texts(event: Mapping[str, Any]) -> list[str]:
+    """Return the values that the archive's column `text` has of an event."""
+    found: list[str] = []
+    _gather(event, _PLACES, found)
+    return found
 
 
 def _tree() -> dict[str, Any]:
-    """Return the paths as a tree: at its leaves True, where all below is searched."""
+    """Return the paths as a tree: at its leaves None, where all below is searched."""
     root: dict[str, Any] = {}
     for path in SEARCHED:
         *above, last = path.split(".")
         place = root
         for key in above:
             place = place.setdefault(key, {})
-        place[last] = True
+        place[last] = None
     return root
 
 
 _PLACES = _tree()
 
 
-def _texts(event: Mapping[str, Any], places: Mapping[str, Any]) -> Iterator[str]:
+def _gather(event: Mapping[str, Any], places: Mapping[str, Any], found: list[str]) -> None:
     for key, value in event.items():
-        below = places.get(key)
-        if below is True:
-            yield from _leaves(value)
-        elif below is not None and isinstance(value, Mapping):
-            yield from _texts(value, below)
+        if key not in places:
+            continue
+        below = places[key]
+        if below is None:
+            found += (value,) if type(value) is str else _leaves(value)
+        elif isinstance(value, dict):
+            _gather(value, below, found)
 
 
 def _leaves(value: Any) -> Iterator[str]:
