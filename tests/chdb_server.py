@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from http.client import HTTPMessage
 from pathlib import Path
@@ -17,21 +18,40 @@ from auditmw.ship.http_client import Answer
 from auditmw.ship.targets.clickhouse.errors import problem
 
 CLUSTER = "both"
-_CONFIGURATION = f"""<clickhouse><remote_servers><{CLUSTER}>
-  <shard><replica><host>127.0.0.1</host><port>1</port></replica></shard>
+# A shard at the port that this server takes for its own is asked in this process.
+_CONFIGURATION = f"""<clickhouse><tcp_port>9000</tcp_port><remote_servers><{CLUSTER}>
+  <shard><replica><host>127.0.0.1</host><port>9000</port></replica></shard>
 </{CLUSTER}></remote_servers></clickhouse>
 """
 
 
 @cache
-def session() -> Any:
-    from chdb import session
-
+def _place() -> str:
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # it syncs every part
     folder = Path(tempfile.mkdtemp(prefix="auditmw-chdb-", dir=memory))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "config.xml").write_text(_CONFIGURATION)
-    return session.Session(f"{folder / 'data'}?config-file={folder / 'config.xml'}")
+    return f"{folder / 'data'}?config-file={folder / 'config.xml'}"
+
+
+@cache
+def session() -> Any:
+    from chdb.session import Session
+
+    return Session(_place())
+
+
+@contextmanager
+def connection() -> Iterator[Any]:
+    """A connection with settings of its own."""
+    import chdb
+
+    session()  # which keeps the tables of all
+    opened = chdb.connect(_place())
+    try:
+        yield opened
+    finally:
+        opened.close()
 
 
 class ModernServer:

@@ -114,7 +114,9 @@ TABLE = {
     "places": row("clickhouse query reading"),
     "collect": row("archive event formats journal ship", "confluent_kafka duckdb nats orjson"),
     "importing": row("archive event formats journal redact shapes", "orjson zstandard"),
-    "viewer": row(f"archive formats forks journal places query {PUBLIC_API}", "asgiref asyncio orjson werkzeug"),
+    "viewer": row(
+        f"archive clickhouse formats forks journal places query {PUBLIC_API}", "asgiref asyncio orjson werkzeug"
+    ),
     # The outermost: nobody imports these.
     "contrib": row(PUBLIC_API),
     "contrib.flask": row(PUBLIC_API, "flask flask_login werkzeug"),

@@ -11,6 +11,7 @@ import click
 
 from auditmw.archive import ArchiveError, ArchiveReport, PruneReport, archive, prune, set_retention
 from auditmw.cli.archive_progress import ArchiveProgress
+from auditmw.cli.arguments import directory_argument
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
 from auditmw.cli.tables import Table
 from auditmw.reading import what_is_wrong_with
@@ -18,8 +19,6 @@ from auditmw.reading import what_is_wrong_with
 _AGE = re.compile(r"([0-9]{1,6})\s*(h|d|w)", re.ASCII)
 _AGE_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 _SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)\s*([KMGT]?)(i?)B?", re.ASCII | re.IGNORECASE)
-
-_directory = click.argument("directory", type=click.Path(path_type=Path, readable=False))
 
 
 def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
@@ -50,7 +49,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
     auditmw archive /var/lib/shop/audit --quiet   # from cron, every 15 minutes
     """,
 )
-@_directory
+@directory_argument
 @output_options
 def archive_command(directory: Path, **output: Any) -> None:
     """Turn the closed journal files of the audit directory DIRECTORY into Parquet, and apply the retention settings.
@@ -106,7 +105,7 @@ def _found(report: ArchiveReport) -> list[str]:
     auditmw prune /var/lib/shop/audit --older-than 90d --keep-settings
     """,
 )
-@_directory
+@directory_argument
 @click.option("--older-than", callback=_age, metavar="AGE", help="Files whose newest event is older: 90d, 12w, 36h.")
 @click.option(
     "--max-size", callback=_size, metavar="SIZE", help="The oldest files, until the rest has this size: 50GB."

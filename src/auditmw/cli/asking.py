@@ -6,23 +6,23 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, tzinfo
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
 from auditmw.archive.error import ArchiveError
 from auditmw.cli.archive_progress import ArchiveProgress
+from auditmw.cli.arguments import place_argument
 from auditmw.cli.moments import range_options
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, Output, Unreadable, output_options
 from auditmw.cli.printable import printable
 from auditmw.cli.queries import marks, parsed
+from auditmw.places import Place
 from auditmw.query.answers import COLUMNS
 from auditmw.query.engine import Engine
 from auditmw.query.journeys.conditions import UnusableQueryError
 from auditmw.query.partial import Partial
 from auditmw.query.scope import Scope
-from auditmw.reading import what_is_wrong_with
 
 
 class Asking(NamedTuple):
@@ -55,7 +55,7 @@ def _asking(command: Callable[..., Any], query_parameter: Callable[..., Any]) ->
     @functools.wraps(command)
     def asks(
         *,
-        directory: Path,
+        place: Place,
         query: tuple[str, ...],
         start: datetime | None,
         end: datetime | None,
@@ -76,15 +76,14 @@ def _asking(command: Callable[..., Any], query_parameter: Callable[..., Any]) ->
             record_format=others.pop("record_format", None),
         )
         scope = Scope(parsed(" ".join(query), shown), start, end)
-        with opened(directory, time_limit, shown) as engine:
+        with opened(place, time_limit, shown) as engine:
             command(Asking(engine, scope, shown), **others)
         shown.close()
         context = click.get_current_context()
         whole = EXIT_FOUND if shown.left_out else EXIT_OK
         context.exit(whole if context.obj is None else context.obj)
 
-    directory_argument = click.argument("directory", type=click.Path(path_type=Path, readable=False))
-    asked: Callable[..., Any] = directory_argument(query_parameter(_time_limit(range_options(output_options(asks)))))
+    asked: Callable[..., Any] = place_argument(query_parameter(_time_limit(range_options(output_options(asks)))))
     return asked
 
 
@@ -99,13 +98,13 @@ _time_limit = click.option(
 
 
 @contextmanager
-def opened(directory: Path, time_limit_seconds: float, shown: Output) -> Iterator[Engine]:
-    """Give an engine for the directory; what cannot be read or asked becomes the error that click shows.
+def opened(place: Place, time_limit_seconds: float, shown: Output) -> Iterator[Engine]:
+    """Give an engine for the place; what cannot be read or asked becomes the error that click shows.
 
     How far it is with archiving what was waiting, which may take long, is shown meanwhile.
     """
     progress = ArchiveProgress(shown)
-    engine = Engine(directory, time_limit_seconds=time_limit_seconds, on_archiving=progress)
+    engine = place.engine(time_limit_seconds=time_limit_seconds, on_archiving=progress)
     try:
         with progress:
             yield engine
@@ -116,10 +115,16 @@ def opened(directory: Path, time_limit_seconds: float, shown: Output) -> Iterato
     except (ValueError, LookupError) as error:
         raise click.UsageError(printable(str(error))) from error
     except (OSError, ArchiveError) as error:
-        wrong = what_is_wrong_with(directory)
-        raise Unreadable(wrong or f"cannot read {directory}: {getattr(error, 'strerror', None) or error}") from error
+        raise unreadable(place, error) from error
     finally:
         engine.close()
+
+
+def unreadable(place: Place, error: Exception) -> Unreadable:
+    """Return what to raise for an error of reading."""
+    if place.directory is None:
+        return Unreadable(str(error))
+    return Unreadable(place.wrong() or f"cannot read {place.shown}: {getattr(error, 'strerror', None) or error}")
 
 
 def told(partial: Partial, zone: tzinfo | None) -> Iterator[str]:

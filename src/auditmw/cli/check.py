@@ -12,6 +12,7 @@ import click
 import orjson
 from rich.text import Text
 
+from auditmw.cli.arguments import directory_argument
 from auditmw.cli.checks.application import AppNotLoadedError, check_application, load_audit
 from auditmw.cli.checks.archive import archived_events, check_archive
 from auditmw.cli.checks.collecting import check_collecting
@@ -36,7 +37,7 @@ STYLES = {"ok": ("âœ“ ok  ", "green"), "warn": ("! warn", "yellow"), "fail": ("â
     auditmw check /var/lib/shop/audit | jq -r 'select(.level!="ok") | .advice'
     """,
 )
-@click.argument("directory", type=click.Path(path_type=Path, readable=False))
+@directory_argument
 @click.option("--app", metavar="MODULE:ATTRIBUTE", help="The app, or its Audit: is imported to see its configuration.")
 @output_options
 def check(directory: Path, app: str | None, **output: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from auditmw.archive import ArchiveError
+from auditmw.cli.arguments import directory as as_directory
 from auditmw.cli.checks.collecting import check_collector
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
 from auditmw.cli.service import shown_log, stopped_by_signals
@@ -65,7 +66,7 @@ def _checked(url: str | None, directory: Path | None, urls: Sequence[str], state
     """,
 )
 @click.argument("url", required=False, envvar="AUDITMW_COLLECT")
-@click.option("--into", "directory", type=click.Path(path_type=Path), help="The audit directory; it is made.")
+@click.option("--into", "directory", type=click.Path(), callback=as_directory, help="The audit directory; it is made.")
 @click.option(
     "--to",
     "urls",

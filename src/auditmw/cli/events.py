@@ -15,7 +15,7 @@ import orjson
 
 from auditmw.cli.lines import text_at
 from auditmw.journal import Damage, FileReader, journal_files, read_events
-from auditmw.query.engine import Engine
+from auditmw.places import Place
 from auditmw.query.language import Query
 from auditmw.query.page import PAGE_LIMIT, Entry, pages
 from auditmw.query.scope import Scope
@@ -40,7 +40,7 @@ def raw(event: Mapping[str, Any]) -> bytes:
 
 
 def newest(
-    directory: Path,
+    place: Place,
     limit: int,
     since: datetime | None,
     on_damage: Callable[[Damage], None],
@@ -50,8 +50,9 @@ def newest(
 
     Without an archive or a query, only the files that can hold them are read, and so only their damage is told.
     """
-    if query is not None or (directory / "archive").is_dir():
-        return _newest_found(directory, limit, since, on_damage, query)
+    directory = place.directory
+    if directory is None or query is not None or (directory / "archive").is_dir():
+        return _newest_found(place, limit, since, on_damage, query)
     if limit:
         earliest = _no_newer_than_nth(directory, limit)
         since = earliest if since is None or (earliest is not None and earliest > since) else since
@@ -60,13 +61,13 @@ def newest(
 
 
 def _newest_found(
-    directory: Path,
+    place: Place,
     limit: int,
     since: datetime | None,
     on_damage: Callable[[Damage], None],
     query: Query | None,
 ) -> Iterator[WrittenEvent]:
-    engine = Engine(directory, time_limit_seconds=3600, on_damage=on_damage)
+    engine = place.engine(time_limit_seconds=3600, on_damage=on_damage)
     try:
         found = pages(
             engine, Scope(query, since), order="newest" if limit else "oldest", limit=min(limit or 2000, PAGE_LIMIT)

@@ -56,7 +56,8 @@ class ExampleCommand(click.Command):
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
-        self.params.sort(key=lambda parameter: parameter.name != "directory")  # always the first argument
+        # What a command works on is always its first argument.
+        self.params.sort(key=lambda parameter: parameter.name not in {"directory", "place"})
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the description, after the examples."""

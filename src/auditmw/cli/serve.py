@@ -15,9 +15,10 @@ from urllib.parse import urlencode
 import click
 
 import auditmw
+from auditmw.cli.arguments import place_argument
 from auditmw.cli.output import ExampleCommand, Unreadable
 from auditmw.cli.printable import printable
-from auditmw.reading import what_is_wrong_with
+from auditmw.places import Place
 
 if TYPE_CHECKING:
     import uvicorn
@@ -36,11 +37,12 @@ _PATIENCE_SECONDS = 1  # for connections that are open when Ctrl-C comes: a tail
     examples="""
     auditmw serve /var/lib/shop/audit --open
     auditmw serve /var/lib/shop/audit --port 0 --no-audit
+    auditmw serve clickhouses://reader@ch.example/audit
     auditmw serve /var/lib/shop/audit --host 10.0.0.5 --behind-tls --root-path /audit
     ssh -t -L 8765:127.0.0.1:8765 shop.example.com auditmw serve /var/lib/shop/audit
     """,
 )
-@click.argument("directory", type=click.Path(path_type=Path, readable=False))
+@place_argument
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 takes a free one.")
 @click.option(
@@ -66,7 +68,7 @@ _PATIENCE_SECONDS = 1  # for connections that are open when Ctrl-C comes: a tail
     help="Of one question; when it is over, the answer is what was found until then, and says so.",
 )
 def serve(
-    directory: Path,
+    place: Place,
     host: str,
     port: int,
     token: str,
@@ -79,22 +81,25 @@ def serve(
 ) -> None:
     """Show the events of the audit directory DIRECTORY in a browser, to whoever has the link that is printed.
 
+    DIRECTORY may be the URL of a ClickHouse database; then no views are saved, and nobody records who looked.
+
     It listens on this machine only. Anybody on another one needs a proxy that speaks TLS (--behind-tls), or a tunnel,
     as in the last example. Looking and exporting are events themselves, unless --no-audit says otherwise.
     """
     check_installed()
     _check_host(host, behind_tls, insecure)
     root_path = _checked_path(root_path)
-    wrong = _wrong(directory)
+    wrong = _wrong(place)
     if wrong is not None:
-        raise Unreadable(f"cannot show {directory}: {wrong}")
-    audit = None if no_audit or not _is_writable(directory) else auditmw.Audit(directory, service="auditmw")
+        raise Unreadable(f"cannot show {place.shown}: {wrong}")
+    directory = place.directory if _is_writable(place.directory) else None
+    audit = None if no_audit or directory is None else auditmw.Audit(directory, service="auditmw")
     with closing(listen(host, port)) as listening, nullcontext() if audit is None else closing(audit):
         number = listening.getsockname()[1]
         access = new_access(token, number, secure=behind_tls)
-        server = viewer_server(directory, access, audit, root_path=root_path, time_limit_seconds=time_limit)
+        server = viewer_server(place, access, audit, root_path=root_path, time_limit_seconds=time_limit)
         url = link(host, number, root_path, access)
-        _tell(directory, url, behind_tls)
+        _tell(place, url, behind_tls)
         if open_:
             webbrowser.open(url)
         with suppress(KeyboardInterrupt):
@@ -121,7 +126,7 @@ def new_access(token: str, port: int, *, secure: bool = False) -> TokenAccess:
 
 
 def viewer_server(
-    directory: Path,
+    place: Path | Place,
     access: TokenAccess,
     audit: auditmw.Audit | None,
     *,
@@ -133,7 +138,7 @@ def viewer_server(
 
     from auditmw.viewer import ASGIViewerApp, ViewerApp
 
-    viewer = ViewerApp(directory, authorize=access, audit=audit, time_limit_seconds=time_limit_seconds)
+    viewer = ViewerApp(place, authorize=access, audit=audit, time_limit_seconds=time_limit_seconds)
     app = ASGIViewerApp(viewer)
 
     async def mounted(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -173,15 +178,16 @@ def link(host: str, port: int, root_path: str, access: TokenAccess) -> str:
     return f"http://{shown}:{port}{root_path}/?{urlencode({'token': access.token})}"
 
 
-def _tell(directory: Path, url: str, behind_tls: bool) -> None:
-    click.echo(f"The events of {printable(str(directory))} are at", err=True)
+def _tell(place: Place, url: str, behind_tls: bool) -> None:
+    click.echo(f"The events of {printable(place.shown)} are at", err=True)
     click.echo(f"\n    {url}\n", err=True)
     if behind_tls:
         click.echo("or where the proxy has it, with the same token. Ctrl-C ends it.", err=True)
     else:
         click.echo("Whoever has this link can see them all. Ctrl-C ends it.", err=True)
-    if not _is_writable(directory):
-        click.echo("The directory cannot be written: no views are saved, and nobody records who looked.", err=True)
+    if not _is_writable(place.directory):
+        where = "A database has no place for it" if place.directory is None else "The directory cannot be written"
+        click.echo(f"{where}: no views are saved, and nobody records who looked.", err=True)
 
 
 def _check_host(host: str, behind_tls: bool, insecure: bool) -> None:
@@ -209,15 +215,15 @@ def _checked_path(root_path: str) -> str:
     return path
 
 
-def _wrong(directory: Path) -> str | None:
+def _wrong(place: Place) -> str | None:
     try:
-        return what_is_wrong_with(directory)
+        return place.wrong()
     except OSError as error:
         return error.strerror
 
 
-def _is_writable(directory: Path) -> bool:
-    return os.access(directory, os.W_OK | os.X_OK)
+def _is_writable(directory: Path | None) -> bool:
+    return directory is not None and os.access(directory, os.W_OK | os.X_OK)
 
 
 def _user() -> Any:

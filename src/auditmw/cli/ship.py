@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from auditmw.cli.arguments import directory_argument
 from auditmw.cli.checks.shipping import check_target
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
 from auditmw.cli.service import shown_log
@@ -37,7 +38,7 @@ _COLUMNS = ("name", "state", "left", "seconds behind", "events/s", "shipped", "d
     auditmw ship /var/lib/shop/audit --to postgresql://shop@db.example/audit --replay
     """,
 )
-@click.argument("directory", type=click.Path(path_type=Path, readable=False))
+@directory_argument
 @click.option(
     "--to",
     "urls",

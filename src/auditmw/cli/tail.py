@@ -9,17 +9,19 @@ from typing import Any
 
 import click
 
-from auditmw.cli.events import WrittenEvent, newest
+from auditmw.cli.arguments import place_argument
+from auditmw.cli.asking import unreadable
+from auditmw.cli.events import newest
+from auditmw.cli.following import Following, follower_of
 from auditmw.cli.lines import text_at
 from auditmw.cli.moments import since_option
-from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
+from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, output_options
 from auditmw.cli.queries import parsed
 from auditmw.cli.records import format_option
-from auditmw.journal import Damage, Follower
+from auditmw.journal import Damage
+from auditmw.places import Place
 from auditmw.query.language import Query
-from auditmw.reading import what_is_wrong_with
 
-POLL_SECONDS = 0.25
 LATELY = timedelta(seconds=60)  # what is older than this was written before the follower took its places
 
 
@@ -33,19 +35,20 @@ LATELY = timedelta(seconds=60)  # what is older than this was written before the
     auditmw tail /var/lib/shop/audit --limit 0 | jq -r 'select(.outcome.result=="failure") | .url.path'
     auditmw tail /var/lib/shop/audit -f --format ecs >> /var/log/shop/audit.ecs.ndjson
     auditmw tail /var/lib/shop/audit -z Europe/Amsterdam -o table | less
+    auditmw tail clickhouse://reader@ch.example/audit -f status:5xx
     """,
 )
-@click.argument("directory", type=click.Path(path_type=Path, readable=False))
+@place_argument
 @click.argument("query", nargs=-1)
 @click.option("-f", "--follow", is_flag=True, help="Go on with the events that come; Ctrl-C ends it.")
 @click.option("-n", "--limit", type=click.IntRange(0), default=30, show_default=True, help="How many; 0: all.")
 @since_option
 @format_option
 @output_options
-def tail(
-    directory: Path, query: tuple[str, ...], follow: bool, limit: int, since: datetime | None, **output: Any
-) -> None:
+def tail(place: Place, query: tuple[str, ...], follow: bool, limit: int, since: datetime | None, **output: Any) -> None:
     """Show the newest events of the audit directory DIRECTORY, oldest first; with QUERY, of those that match it.
+
+    DIRECTORY may be the URL of a ClickHouse database; --follow then asks it every two seconds.
 
     On a terminal each event is one line: time, level, status, method and path (or the event's name and target), user,
     client, duration, trace, and what went wrong. Below 120 columns the date and the client are left out. Into a pipe
@@ -61,17 +64,17 @@ def tail(
     damage = _Damage(shown)
     try:
         # Before anything is read, so that nothing is missed between the last event there is and the first that comes.
-        follower = Follower(directory, loads=WrittenEvent.parse, on_damage=damage) if follow else None
-        recent = _show_newest(shown, directory, limit, since, damage, wanted)
+        follower = follower_of(place, wanted, damage) if follow else None
+        recent = _show_newest(shown, place, limit, since, damage, wanted)
         if follower is not None:
-            _follow(shown, follower, recent, wanted)
+            _follow(shown, follower, recent)
     except KeyboardInterrupt:
         if not follow:
             raise
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise Unreadable(f"cannot read {directory}: {error.strerror}") from error
+        raise unreadable(place, error) from error
     shown.close()
     click.get_current_context().exit(EXIT_FOUND if damage.seen or shown.left_out else EXIT_OK)
 
@@ -93,12 +96,12 @@ class _Damage:
 
 
 def _show_newest(
-    shown: Output, directory: Path, limit: int, since: datetime | None, damage: _Damage, wanted: Query | None
+    shown: Output, place: Place, limit: int, since: datetime | None, damage: _Damage, wanted: Query | None
 ) -> set[str]:
     """Show what is there, and return the ids of what may come again from a follower."""
     lately = (datetime.now(UTC) - LATELY).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     recent: set[str] = set()
-    events = newest(directory, limit + 1 if limit else 0, since, damage, wanted)
+    events = newest(place, limit + 1 if limit else 0, since, damage, wanted)
     if limit:
         events = list(events)
         if len(events) > limit:
@@ -110,21 +113,21 @@ def _show_newest(
             recent.add(_id(event))
     shown.flush()
     if not shown.events:
-        shown.note(_nothing(directory, since))
+        shown.note(_nothing(place, since))
     return recent
 
 
-def _nothing(directory: Path, since: datetime | None) -> str:
-    wrong = what_is_wrong_with(directory)
+def _nothing(place: Place, since: datetime | None) -> str:
+    wrong = place.wrong()
     if wrong:
         return f"No events: {wrong}"
-    return f"No events in {directory}" + (f" since {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if since else "")
+    return f"No events in {place.shown}" + (f" since {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if since else "")
 
 
-def _follow(shown: Output, follower: Follower, recent: set[str], wanted: Query | None) -> None:
+def _follow(shown: Output, follower: Following, recent: set[str]) -> None:
     """Show what comes, until somebody interrupts; `recent` is what was shown already."""
     while True:
-        events = [event for event in follower.poll() if wanted is None or wanted.matches(event)]
+        events = follower.poll()
         for event in events:
             if recent and _id(event) in recent:
                 recent.discard(_id(event))
@@ -132,7 +135,7 @@ def _follow(shown: Output, follower: Follower, recent: set[str], wanted: Query |
                 shown.event(event)
         if events:
             shown.flush()
-        shown.wait(POLL_SECONDS)
+        shown.wait(follower.poll_seconds)
 
 
 def _id(event: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,7 +17,7 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 import auditmw
-from auditmw.query import Engine
+from auditmw.places import Place
 from auditmw.query.answers import answer_json
 from auditmw.viewer import completion, events, files, journeys, overview, settings, tail
 from auditmw.viewer.asking import Ask, Shared
@@ -86,6 +85,7 @@ _RULES = Map(
 class ViewerApp:
     """The viewer of an audit directory: a WSGI application to mount anywhere. `ASGIViewerApp` is the same for ASGI.
 
+    `place`: the directory, or the URL of a ClickHouse database that `auditmw ship` fills; there no views are saved.
     `authorize`: ``auditmw.Request -> Viewer | None``, plain or ``async``: who may look, and at what; asked for every
     request. `open_to_all`: everybody may look at everything, where something in front lets in only who may.
     `audit`: the `auditmw.Audit` into which it is written who looked at what, and who took events away.
@@ -93,12 +93,12 @@ class ViewerApp:
     `time_limit_seconds`: of one question. `at_most_queries`: how many run at once in one process.
     `export_cap`: how many events one export has at most. `threads`, `memory_bytes`: as `auditmw.query.Engine` has them.
 
-    Construction does no I/O. Raises ValueError when nobody was said to be let in.
+    Construction does no I/O. Raises ValueError when nobody was said to be let in, and for a URL that is wrong.
     """
 
     def __init__(
         self,
-        directory: str | os.PathLike[str],
+        place: str | os.PathLike[str] | Place,
         *,
         authorize: Authorize | None = None,
         open_to_all: bool = False,
@@ -113,17 +113,17 @@ class ViewerApp:
         _check_access(authorize, open_to_all)
         if at_most_queries < 1 or export_cap < 1 or time_limit_seconds <= 0:
             raise ValueError("expected at least one query, one event of an export, and some time for a question")
-        self.directory = Path(directory)
+        self.place = place if isinstance(place, Place) else Place(place)
         self._authorize = authorize
         self._shared = Shared(
-            self.directory,
+            self.place,
             time_limit_seconds,
             export_cap,
             Running(at_most_queries),
             Recorder(audit),
-            Saved(self.directory),
+            Saved(self.place.directory),
         )
-        self._engines = Engines(lambda: Engine(self.directory, threads=threads, memory_bytes=memory_bytes))
+        self._engines = Engines(lambda: self.place.engine(threads=threads, memory_bytes=memory_bytes))
         self._proxies, self._tracer = _proxies(trusted_proxies, audit), auditmw.Tracer()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -202,6 +202,7 @@ class ViewerApp:
             engine = engine.restricted_to(viewer.restriction)
         handle.attach(engine)
         read = Parameters(request.args, datetime.now(UTC))
+        tail = tail if self.place.directory is not None else "poll"  # a look at a database costs more than one at files
         return Ask(request, carrier, viewer, read, engine, handle, tail, self._shared)
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 from werkzeug.wrappers import Request
 
+from auditmw.places import Place
 from auditmw.query import Engine, Scope
 from auditmw.viewer.parameters import Parameters
 from auditmw.viewer.people import Carrier, Viewer
@@ -26,7 +26,7 @@ T = TypeVar("T")
 class Shared:
     """What all requests to one viewer have in common. `export_cap`: the events of one export at most."""
 
-    directory: Path
+    place: Place
     time_limit_seconds: float
     export_cap: int
     running: Running

@@ -80,6 +80,4 @@ def asked(question: Callable[[], T], roles: dict[str, str] | None = None) -> T:
     except (ValueError, LookupError) as error:
         raise Refusal(400, str(error)) from error
     except (OSError, ArchiveError, TimeoutError) as error:
-        raise Refusal(
-            503, f"the audit directory cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        raise Refusal(503, f"the events cannot be read: {getattr(error, 'strerror', None) or error}") from error

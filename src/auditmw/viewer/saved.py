@@ -43,11 +43,10 @@ BUILT_IN: tuple[dict[str, Any], ...] = tuple(
 
 
 class Saved:
-    """The saved views of an audit directory."""
+    """The saved views of an audit directory; of a database, which has no place for them, only those of auditmw."""
 
-    def __init__(self, directory: Path) -> None:
-        self._folder = directory / FOLDER
-        self._file = self._folder / FILE
+    def __init__(self, directory: Path | None) -> None:
+        self._folder = None if directory is None else directory / FOLDER
 
     def of(self, viewer: Viewer) -> list[dict[str, Any]]:
         """Return the views that a viewer has: those that come with auditmw, then the saved ones by name."""
@@ -78,8 +77,10 @@ class Saved:
         return self.of(viewer)
 
     def _read(self) -> list[dict[str, Any]]:
+        if self._folder is None:
+            return []
         try:
-            views: list[dict[str, Any]] = orjson.loads(self._file.read_bytes())
+            views: list[dict[str, Any]] = orjson.loads((self._folder / FILE).read_bytes())
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
@@ -89,6 +90,8 @@ class Saved:
     @contextmanager
     def _changing(self) -> Iterator[list[dict[str, Any]]]:
         """Give the views to change; what they are at the end is what is kept."""
+        if self._folder is None:
+            raise Refusal(409, "views cannot be saved beside a database; show an audit directory to save them there")
         try:
             durable.make_folder(self._folder)
             fd = os.open(
@@ -103,7 +106,7 @@ class Saved:
             content = orjson.dumps(views, option=orjson.OPT_INDENT_2)
             if len(content) > MAX_BYTES:
                 raise Refusal(409, f"expected all saved views to have at most {MAX_BYTES:,} bytes; delete some first")
-            durable.replace_content(self._file, content)
+            durable.replace_content(self._folder / FILE, content)
         except OSError as error:
             raise Refusal(503, f"views cannot be saved: {error.strerror}") from error
         finally:

@@ -27,7 +27,7 @@ import orjson
 from auditmw.journal.intents import is_pending, may_be_pending
 from auditmw.journal.layout import journal_files, writer_of
 from auditmw.journal.reader import FileReader, Line
-from auditmw.query import Entry, parse
+from auditmw.query import Entry, Scope, parse
 from auditmw.query.answers import parse_event
 from auditmw.query.cursor import Key
 from auditmw.viewer.asking import Ask
@@ -193,13 +193,27 @@ def came(ask: Ask) -> Any:
 
 def look(ask: Ask, cursor: str | None) -> News:
     """Return what came since a cursor, of what the viewer may see and the query finds."""
+    directory = ask.shared.place.directory
+    if directory is None:
+        return _look_at_a_database(ask, cursor)
     query, restriction = ask.parameters.query(), ask.viewer.restriction
     if cursor is None:
-        return News((), str(asked(lambda: position(ask.shared.directory))), 0, False)
+        return News((), str(asked(lambda: position(directory))), 0, False)
     allowed = None if restriction is None else parse(restriction) if isinstance(restriction, str) else restriction
 
     def wanted(event: Mapping[str, Any]) -> bool:
         return (allowed is None or allowed.matches(event)) and query.matches(event)
 
     since = Position.read(cursor)
-    return asked(lambda: news(ask.shared.directory, since, wanted))
+    return asked(lambda: news(directory, since, wanted))
+
+
+def _look_at_a_database(ask: Ask, cursor: str | None) -> News:
+    """Return the same of a table: its position is a mark, which has numbers of events by writer."""
+    from auditmw.clickhouse import arrivals
+
+    if cursor is None:
+        return News((), str(Position(*ask.answer(arrivals.mark))), 0, False)
+    since = arrivals.Mark(*Position.read(cursor))
+    came = ask.answer(arrivals.arrived, Scope(ask.parameters.query()), since, limit=AT_MOST)
+    return News(came.entries, str(Position(*came.mark)), came.behind, False)
