@@ -17,6 +17,7 @@ from auditmw.ship.address import Address
 from auditmw.ship.target import ShipError, UnusableError
 from auditmw.ship.targets.clickhouse import Options
 from auditmw.ship.targets.clickhouse.schema import (
+    EPOCH,
     VERSION,
     Place,
     has_whole_seconds,
@@ -119,7 +120,7 @@ def _look_at(server: Server, place: Place) -> Known:
             "its database and its table="
         )
     _check_schema(server, place)
-    older = server.rows(f"SELECT 1 FROM `{place.table}` WHERE text IS NULL LIMIT 1")
+    older = server.rows(f"SELECT 1 FROM `{place.table}` WHERE stored = {EPOCH} LIMIT 1")  # an index tells
     keeps = server.rows("SELECT 1 FROM system.settings WHERE name = 'enable_materialized_cte'")
     return Known(CLICKHOUSE if keeps else WordsOfClickHouse(keeps_tables=False), bool(older))
 
