@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 import pytest
 from click.testing import CliRunner, Result
@@ -18,11 +21,23 @@ from click.testing import CliRunner, Result
 from auditmw.cli.program import program
 from auditmw.clickhouse import ClickHouse, arrivals
 from auditmw.places import Place
-from auditmw.query import EVERYTHING, Engine, Scope
+from auditmw.query import (
+    EVERYTHING,
+    Engine,
+    Scope,
+    count,
+    facets,
+    histogram,
+    page,
+    pages,
+    summary,
+    timeline,
+)
 from auditmw.ship.targets import target_for
 from auditmw.viewer import Viewer
 from clickhouse_http import PASSWORD, USER, ClickHouseHTTP, clickhouse_http
 from clickhouse_places import new_url, rows_of, send, shipped
+from event_table import every_event
 from query_table import event
 from servers import HOST, free_ports, poll
 from viewer_site import ACME, PER_TENANT, Site, all_events, event_id, write
@@ -168,6 +183,102 @@ def test_what_is_followed_comes_as_it_is_shipped(server):
             reading.join(30)
     assert child.returncode == 0
     assert [line.rstrip(b"\n") for line in lines] == expected
+
+
+def test_serve_shows_a_database_and_says_what_there_is_no_place_for(url):
+    place = url.replace("//", f"//{USER}:{PASSWORD.replace(' ', '%20')}@")
+    command = [sys.executable, "-m", "auditmw", "serve", place, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr is not None
+        told = []
+        try:
+            while not told or "nobody records who looked" not in told[-1]:
+                told.append(child.stderr.readline())
+                assert told[-1], "".join(told)
+            said = "".join(told)
+            link = re.search(r"http://\S+token=\S+", said)
+            assert link is not None
+            opener = build_opener(HTTPCookieProcessor())
+            poll(lambda: _opened(opener, link[0]), "the page")
+            with opener.open(f"{link[0].partition('?')[0]}api/count") as answer:
+                assert json.load(answer)["answer"]["value"] == len(all_events())
+        finally:
+            child.send_signal(signal.SIGINT)
+            child.wait(30)
+    assert PASSWORD.split()[1] not in said
+    assert "A database has no place for it: no views are saved" in said
+
+
+def _opened(opener: OpenerDirector, link: str) -> bool:
+    try:
+        with opener.open(link) as page:
+            return bool(page.status == 200)
+    except OSError:
+        return False
+
+
+# The same numbers however it is asked.
+
+
+@pytest.fixture(scope="module")
+def scattered(server, tmp_path_factory) -> tuple[Path, str]:
+    """Events at few and at many moments in three months, and some without any."""
+    chance = random.Random(5)
+    events = []
+    for number in range(90):
+        minute = chance.choice([chance.randrange(9), chance.randrange(60 * 24 * 90), None])
+        values: dict[str, Any] = {
+            "user": [None, None, "ada", "bob"],
+            "session": [None, "s1", "s2"],
+            "status": [200, 404],
+        }
+        values |= {"path": ["/", "/a", "/b"], "dur": [None, 1, 10**9], "ip": ["10.0.0.1", "2001:db8::1"]}
+        chosen = {name: chance.choice(some) for name, some in values.items()}
+        events.append({"schema": "auditmw.event/1.0", **event(minute, id=f"id{number}", **chosen)})
+    home = write(tmp_path_factory.mktemp("audit"), sorted(events, key=lambda made: made.get("timestamp", "")))
+    return home, shipped(server, home)
+
+
+QUESTIONS: dict[str, Callable[[Engine], Any]] = {
+    "count": count,
+    "histogram": histogram,
+    "facets": lambda engine: facets(engine, ["user", "status", "path"]),
+    "summary": summary,
+    "timeline": lambda engine: timeline(engine, "user", "ada", stitched=True),
+    "all pages": lambda engine: [entry.body for part in pages(engine, limit=17) for entry in part.entries],
+    "pages, newest first": lambda engine: [
+        entry.body for part in pages(engine, Scope("user:*"), order="newest", limit=5) for entry in part.entries
+    ],
+    "a page back": lambda engine: page(engine, before=page(engine, order="oldest", limit=30).next, order="oldest"),
+}
+
+
+@pytest.mark.parametrize("slice_rows", [7, 10**6])
+@pytest.mark.parametrize("case", QUESTIONS)
+def test_an_answer_is_the_same_slice_by_slice_and_at_once(case, slice_rows, scattered):
+    home, place = scattered
+    answers = []
+    for where in (home, ClickHouse(place)):
+        engine = Engine(where, slice_rows=slice_rows, time_limit_seconds=120)
+        answers.append(QUESTIONS[case](engine))
+        engine.close()
+    assert answers[1] == answers[0]
+
+
+QUERIES = (
+    *("alice", "status:>=400", "path:/api/*", "-path:*", "bot:true", "level:>=warning", "dur:>1s", "size:<1kb", "é"),
+    *("ip:10.0.0.0/8", "ip:2001:db8::/32", "agent:*curl*", "time:2026-11-20", "-session:*", "data:*", "actor.roles:*"),
+)
+
+
+def test_difficult_events_are_found_by_the_same_queries_and_in_the_same_order(server, tmp_path):
+    write(tmp_path, [made for _, made in every_event()])
+    engines = Engine(tmp_path, time_limit_seconds=120), Engine(ClickHouse(shipped(server, tmp_path)))
+    for query in ("", *QUERIES):
+        of_directory, of_database = (page(engine, Scope(query), limit=1_000) for engine in engines)
+        assert [entry.body for entry in of_database.entries] == [entry.body for entry in of_directory.entries], query
+    for engine in engines:
+        engine.close()
 
 
 # What arrives.
