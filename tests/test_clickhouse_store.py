@@ -331,6 +331,16 @@ def test_many_values_go_in_a_form_and_few_in_the_url(store, server):
     assert all(len(given["query_id"]) > 30 for given in (first, second))
 
 
+def test_a_query_of_a_hundred_words_is_asked(store, server):
+    engine = Engine(store, time_limit_seconds=120)
+    words = " ".join(f"word{number}" for number in range(99))
+    assert count(engine, Scope(f"{words} http_request")).value == 0
+    assert count(engine, Scope(" ".join(f"-word{number}" for number in range(99)))).value == 10
+    given, statement = server.seen[-1]
+    assert len(statement) > 100_000
+    assert int(given["max_query_size"]) > len(statement)
+
+
 def test_a_connection_that_the_server_closed_is_opened_again(store):
     with store.view() as view:
         connection = view._connection

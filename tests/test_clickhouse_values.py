@@ -69,6 +69,11 @@ def test_only_names_of_parameters_are_replaced():
     assert texts == {"a": "1", "b": "['x',NULL]"}
 
 
+def test_values_that_are_the_same_have_one_name():
+    sql, texts = typed("SELECT $a, $b, $c, $d", {"a": "x", "b": "x", "c": 1, "d": True})
+    assert (sql, texts) == ("SELECT {a:String}, {a:String}, {c:Int64}, {d:Bool}", {"a": "x", "c": "1", "d": "true"})
+
+
 @pytest.mark.parametrize("value", [object(), {"a": 1}, [1, "x"], [b""]], ids=["none", "object", "mixed", "bytes"])
 def test_a_value_of_no_type_is_refused(value):
     with pytest.raises(TypeError, match="expected"):

@@ -1,8 +1,9 @@
 """A connection that asks: statements with their values, limits, and an end from another thread.
 
 1. What a statement is to be run with stands in its SETTINGS clause, as some servers pass over settings in the URL of a
-   request with a form (https://github.com/ClickHouse/ClickHouse/pull/85570).
-2. Values go in the URL while that is short, and else in a form (https://github.com/ClickHouse/ClickHouse/pull/40055).
+   request with a form (https://github.com/ClickHouse/ClickHouse/pull/85570); but for the limits of its own length.
+2. Values go in the URL while that is short, and else in a form (https://github.com/ClickHouse/ClickHouse/pull/40055),
+   which has no room for a long statement.
 3. The server buffers an answer until it is whole (`wait_end_of_query`), so that an error has a status of its own.
 """
 
@@ -30,6 +31,8 @@ GRACE_SECONDS = 5.0
 
 _TEXT = "text/plain; charset=utf-8"
 _URL_BYTES = 6_000  # of parameters; servers and proxies take 8 KiB and more
+_FIELD_CHARACTERS = 100_000  # of a statement in a form; `http_max_field_value_size` is 128 KiB
+_BEFORE_PARSING = frozenset(("max_query_size", "max_ast_elements", "max_expanded_ast_elements"))
 _LEAST_SECONDS = 0.05  # 0 would be no limit
 _KILL_SECONDS = 5.0
 
@@ -68,7 +71,8 @@ class Connection:
     def __init__(self, url: str, settings: Mapping[str, object]) -> None:
         self._url = url
         self.server = server_of(url)
-        self._settings = {**_SETTINGS, **settings}
+        self._lengths = {name: str(value) for name, value in settings.items() if name in _BEFORE_PARSING}
+        self._settings = {**_SETTINGS, **{name: value for name, value in settings.items() if name not in self._lengths}}
         self._lock = threading.Lock()
         self._query_id: str | None = None
         self._interrupted = False
@@ -126,9 +130,9 @@ class Connection:
             self._query_id = None
 
     def _posted(self, query_id: str, text: str, values: Mapping[str, str], bounds: Bounds) -> Answer:
-        parameters = {**_AT_THE_DOOR, "query_id": query_id}
+        parameters = {**_AT_THE_DOOR, **self._lengths, "query_id": query_id}
         named = {f"param_{name}": value for name, value in values.items()}
-        if len(urlencode(named)) <= _URL_BYTES:
+        if len(urlencode(named)) <= _URL_BYTES or len(text) > _FIELD_CHARACTERS:
             return self.server.ask({**parameters, **named}, text.encode(), _TEXT, bounds)
         content_type, body = form({"query": text, **named})
         return self.server.ask(parameters, body, content_type, bounds)

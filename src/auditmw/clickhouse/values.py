@@ -38,17 +38,14 @@ _QUOTED = {**_ESCAPED, ord("'"): r"\'"}
 def typed(sql: str, parameters: Mapping[str, object]) -> tuple[str, dict[str, str]]:
     """Return the statement with `{name:Type}` for each `$name` of a parameter, and the texts of their values by name.
 
-    Values are str, bool, int, float, datetime (naive ones are in UTC), None, and lists or tuples of one of them.
-    Raises TypeError for another.
+    Values that are the same have one name, as free text is looked for in thirty columns. Values are str, bool, int,
+    float, datetime (naive ones are in UTC), None, and lists or tuples of one of them. Raises TypeError for another.
     """
-    types = {name: _type(value) for name, value in parameters.items()}
-    texts = {name: _text(value) for name, value in parameters.items()}
-
-    def placed(match: re.Match[str]) -> str:
-        name = match[1]
-        return f"{{{name}:{types[name]}}}" if name in types else match[0]
-
-    return _NAME.sub(placed, sql), texts
+    values = {name: (_type(value), _text(value)) for name, value in parameters.items()}
+    first: dict[tuple[str, str], str] = {}
+    places = {name: f"{{{first.setdefault(value, name)}:{value[0]}}}" for name, value in values.items()}
+    sql = _NAME.sub(lambda match: places.get(match[1], match[0]), sql)
+    return sql, {name: text for (_, text), name in first.items()}
 
 
 def rows(content: bytes) -> list[Row]:
