@@ -53,14 +53,6 @@ class ClickHouse(Dialect):
     NO_TEXT = "CAST(NULL AS Nullable(String))"
     ALWAYS = "toDateTime64('1900-01-01 00:00:00', 6, 'UTC')"
 
-    STRING = ("String",)
-    OBJECT = ("Object",)
-    LIST = ("Array",)
-    FRACTION = ("Double",)
-    NUMBERS = ("Int64", "UInt64", "Double")
-    WHOLE_OR_TEXT = ("String", "Int64", "UInt64", "Bool")
-    EMPTY = ("Null",)
-
     def __init__(self, *, keeps_tables: bool = True) -> None:
         if not keeps_tables:
             self.ONCE = "AS"
@@ -74,15 +66,31 @@ class ClickHouse(Dialect):
 
     def as_double(self, json: str) -> str:
         """NULL for what is no number."""
-        return f"JSONExtract({json}, 'Nullable(Float64)')"
+        return f"toFloat64OrNull({json})"
 
     def as_integer(self, text: str) -> str:
         """NULL for what is none."""
         return f"toInt64OrNull({text})"
 
-    def is_json(self, json: str, *types: str) -> str:
-        """What is not there is of the type Null."""
-        return f"JSONType({json}) IN ({', '.join(repr(name) for name in types)})"
+    def is_null(self, json: str) -> str:
+        """What is not there is like null."""
+        return f"JSONType({json}) = 'Null'"
+
+    def is_string(self, json: str) -> str:
+        """By its quote: of a number of many digits JSONType() says that it is a string."""
+        return f"startsWith({json}, '\"')"
+
+    def is_number(self, json: str) -> str:
+        """By its digits, see above."""
+        return f"{self.as_double(json)} IS NOT NULL"
+
+    def is_fraction(self, json: str) -> str:
+        """As it is written anew; 1.0 is none then."""
+        return f"({self.is_number(json)} AND match({json}, '[.eE]'))"
+
+    def is_whole_or_text(self, json: str) -> str:
+        """True and false are flags, and null is nothing."""
+        return f"match({json}, '^([0-9]+$|-[0-9]+$|\"|true|false)')"
 
     def text_at(self, path: Path) -> Expression:
         """Keys are arguments, and so is 1 for the first element of a list."""
@@ -105,11 +113,11 @@ class ClickHouse(Dialect):
 
     def members(self, items: Expression, key: str) -> Expression:
         """An empty text stands for what is not there."""
-        found = f"arrayMap(item -> if({self.is_json('item', *self.OBJECT)}, JSONExtractRaw(item, ?), ''), {items.sql})"
+        found = f"arrayMap(item -> if(startsWith(item, '{{'), JSONExtractRaw(item, ?), ''), {items.sql})"
         return self._elements(Expression(found, (key, *items.params)))
 
     def _elements(self, items: Expression) -> Expression:
-        spread = f"if({self.is_json('item', *self.LIST)}, JSONExtractArrayRaw(item), [item])"
+        spread = "if(startsWith(item, '['), JSONExtractArrayRaw(item), [item])"
         return Expression(f"arrayFlatten(arrayMap(item -> {spread}, {items.sql}))", items.params)
 
     # Texts

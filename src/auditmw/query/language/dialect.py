@@ -2,13 +2,13 @@
 
 A question is written once, in standard SQL and in these words; `DUCKDB` says them as DuckDB does, clickhouse.py as
 ClickHouse does. Every word returns SQL for its arguments, which are SQL themselves, and is NULL for NULL where nothing
-else is said. Where a word binds values there is a ``?`` for each, in the order of its arguments.
+else is said. Where a word binds values there is a ``?`` for each, and no other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from auditmw.archive.projection import SEPARATOR
 from auditmw.query.language.fields import EACH
@@ -39,15 +39,6 @@ class Dialect:
     NO_TEXT = "NULL::VARCHAR"
     ALWAYS = "TIMESTAMP '-infinity'"  # before any event
 
-    # The types that the values of JSON have.
-    STRING: ClassVar[tuple[str, ...]] = ("VARCHAR",)
-    OBJECT: ClassVar[tuple[str, ...]] = ("OBJECT",)
-    LIST: ClassVar[tuple[str, ...]] = ("ARRAY",)
-    FRACTION: ClassVar[tuple[str, ...]] = ("DOUBLE",)
-    NUMBERS: ClassVar[tuple[str, ...]] = ("BIGINT", "UBIGINT", "DOUBLE")
-    WHOLE_OR_TEXT: ClassVar[tuple[str, ...]] = ("VARCHAR", "BIGINT", "UBIGINT", "BOOLEAN")
-    EMPTY: ClassVar[tuple[str, ...]] = ("NULL",)
-
     # JSON
 
     def as_text(self, json: str) -> str:
@@ -62,9 +53,25 @@ class Dialect:
         """Return the whole number that a text is, NULL when it is none."""
         return f"TRY_CAST({text} AS BIGINT)"
 
-    def is_json(self, json: str, *types: str) -> str:
-        """Return whether a JSON value is of one of these types."""
-        return f"json_type({json}) IN ({', '.join(repr(name) for name in types)})"
+    def is_null(self, json: str) -> str:
+        """Return whether a JSON value is null."""
+        return f"json_type({json}) IN ('NULL')"
+
+    def is_string(self, json: str) -> str:
+        """Return whether a JSON value is a string."""
+        return f"json_type({json}) IN ('VARCHAR')"
+
+    def is_number(self, json: str) -> str:
+        """Return whether a JSON value is a number."""
+        return f"json_type({json}) IN ('BIGINT', 'UBIGINT', 'DOUBLE')"
+
+    def is_fraction(self, json: str) -> str:
+        """Return whether a JSON value is a number with a fraction or an exponent."""
+        return f"json_type({json}) IN ('DOUBLE')"
+
+    def is_whole_or_text(self, json: str) -> str:
+        """Return whether a JSON value is a whole number, a string or a flag: what reads in one way."""
+        return f"json_type({json}) IN ('VARCHAR', 'BIGINT', 'UBIGINT', 'BOOLEAN')"
 
     def text_at(self, path: Path) -> Expression:
         """Return the text of what stands there in an event; of a list on the way, in its first element."""
@@ -88,12 +95,12 @@ class Dialect:
 
     def members(self, items: Expression, key: str) -> Expression:
         """Return the values under a key in the objects of a list of JSON values, elements in place of lists."""
-        member = f"CASE WHEN {self.is_json('item', *self.OBJECT)} THEN json_extract(item, ?) END"
+        member = "CASE WHEN json_type(item) IN ('OBJECT') THEN json_extract(item, ?) END"
         found = f"list_transform({items.sql}, lambda item: {member})"
         return self._elements(Expression(found, (*items.params, _pointer((key,)))))
 
     def _elements(self, items: Expression) -> Expression:
-        spread = f"CASE WHEN {self.is_json('item', *self.LIST)} THEN json_extract(item, '$[*]') ELSE [item] END"
+        spread = "CASE WHEN json_type(item) IN ('ARRAY') THEN json_extract(item, '$[*]') ELSE [item] END"
         return Expression(f"flatten(list_transform({items.sql}, lambda item: {spread}))", items.params)
 
     # Texts

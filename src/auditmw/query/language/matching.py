@@ -113,7 +113,7 @@ def _judge(test: Test) -> _Judge:
         case InNetwork(network):
             return lambda value: isinstance(value, str) and _is_in(value, network)
         case Same(text, number):
-            return lambda value: _is_same(value, text, number)
+            return lambda value: _is_same(value, text, number, exact=test.exact)
         case Ordered(bounds):
             return lambda value: all(_is_ordered(value, sign, bound) for sign, bound in bounds)
 
@@ -133,11 +133,13 @@ def _is_in(text: str, network: IPv4Network | IPv6Network) -> bool:
         return False
 
 
-def _is_same(value: Any, text: str, number: float | None) -> bool:
+def _is_same(value: Any, text: str, number: float | None, *, exact: bool) -> bool:
     if isinstance(value, float):
         return value == number
     if isinstance(value, bool):
         return text == ("true" if value else "false")
+    if isinstance(value, int) and not exact:
+        return float(value) == number
     return isinstance(value, str | int) and str(value) == text
 
 

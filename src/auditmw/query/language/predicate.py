@@ -137,16 +137,18 @@ class _Conditions(NamedTuple):
         words, text = self.words, self.words.as_text(value)
         match test:
             case Exists():
-                return Predicate(f"NOT {words.is_json(value, *words.EMPTY)}")
+                return Predicate(f"NOT {words.is_null(value)}")
             case Like(pattern):
                 sql, params = self._like(text, pattern)
-                return Predicate(f"({words.is_json(value, *words.STRING)} AND {sql})", params)
+                return Predicate(f"({words.is_string(value)} AND {sql})", params)
             case Same(expected, number):
-                same = Predicate(f"({text} = ? AND {words.is_json(value, *words.WHOLE_OR_TEXT)})", (expected,))
+                same = Predicate(f"({text} = ? AND {words.is_whole_or_text(value)})", (expected,))
                 if number is None:
                     return same
-                equal = f"({words.is_json(value, *words.FRACTION)} AND {words.as_double(value)} = ?)"
-                return _joined(" OR ", (same, Predicate(equal, (number,))))
+                equal = words.is_fraction if test.exact else words.is_number
+                return _joined(
+                    " OR ", (same, Predicate(f"({equal(value)} AND {words.as_double(value)} = ?)", (number,)))
+                )
             case Ordered(bounds):
                 return _joined(" AND ", (self._bound(value, operator, bound) for operator, bound in bounds))
             case _:
@@ -154,9 +156,9 @@ class _Conditions(NamedTuple):
 
     def _bound(self, value: str, operator: str, bound: float | str) -> Predicate:
         is_text = isinstance(bound, str)
-        types = self.words.STRING if is_text else self.words.NUMBERS
+        is_one = self.words.is_string if is_text else self.words.is_number
         comparable = self.words.as_text(value) if is_text else self.words.as_double(value)
-        return Predicate(f"({self.words.is_json(value, *types)} AND {comparable} {operator} ?)", (bound,))
+        return Predicate(f"({is_one(value)} AND {comparable} {operator} ?)", (bound,))
 
     def _like(self, text: str, pattern: Pattern) -> Predicate:
         match pattern:

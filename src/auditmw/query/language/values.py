@@ -70,10 +70,19 @@ class InNetwork:
 
 @dataclass(frozen=True, slots=True)
 class Same:
-    """A JSON value that reads like this: a string, a whole number, true or false; or a fraction equal to `number`."""
+    """A JSON value that reads like this: a string, a whole number, true or false; or a number equal to `number`.
+
+    `exact`: `number` is a whole one, so that of whole numbers, which may be of more digits than a float has, only the
+    one that reads like it is meant.
+    """
 
     text: str
     number: float | None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the text is a whole number."""
+        return self.text.removeprefix("-").isdecimal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +168,7 @@ def _group(field: Field, value: Value, _: Clock) -> Test:
 def _any(field: Field, value: Value, clock: Clock) -> Test:
     match value:
         case Exactly(text):
-            return Same(text, _number(text))
+            return _same(text)
         case Glob(pattern):
             return Like(pattern)
         case Compared(operator, text):
@@ -170,6 +179,14 @@ def _any(field: Field, value: Value, clock: Clock) -> Test:
             return Ordered((*bounds, ("<=", _numeric(high))) if high else tuple(bounds))
         case _:
             return Exists()
+
+
+def _same(text: str) -> Same:
+    number = _number(text)
+    same = Same(text, number)
+    if same.exact and number is not None and int(number) != int(text):
+        return Same(text, None)  # no fraction is this number
+    return same
 
 
 _NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
