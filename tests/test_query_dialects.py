@@ -1,8 +1,10 @@
 """The words of DuckDB and those of ClickHouse: they say the same of the same values."""
 
 import math
+import random
 import sys
 import unicodedata
+from datetime import timedelta
 
 import duckdb
 import pytest
@@ -10,10 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditmw.query.directory import rows
-from auditmw.query.language.clickhouse import CLICKHOUSE
+from auditmw.query.engine import Engine
+from auditmw.query.journeys.conversion import conversion
+from auditmw.query.journeys.funnel import FunnelDefinition, funnel
+from auditmw.query.journeys.paths import paths
+from auditmw.query.journeys.retention import retention
+from auditmw.query.language.clickhouse import CLICKHOUSE, ClickHouse
 from auditmw.query.language.dialect import DUCKDB, Dialect
 from auditmw.query.language.fields import EACH
 from auditmw.query.relation import named
+from journey_table import PATHS, JourneyEngine, happening
+from query_table import Row
 
 pytestmark = pytest.mark.needs("chdb")
 
@@ -114,3 +123,33 @@ def test_the_texts_at_a_path_are_the_same(ask, path, texts):
 
     ours, theirs = ask(statement, {"bodies": [JSON]})
     assert ours == theirs == [(texts,)]
+
+
+STEPS = ("path:/", "path:/pricing", "path:/signup")
+QUESTIONS = {
+    "funnel": lambda engine: funnel(engine, FunnelDefinition(STEPS, unit="person", breakdown="data.plan")),
+    "window": lambda engine: funnel(engine, FunnelDefinition(STEPS, window=timedelta(minutes=20))),
+    "conversion": lambda engine: conversion(engine, STEPS[2], unit="person", breakdown="data.plan"),
+    "retention": lambda engine: retention(engine, period="week"),
+    "paths": lambda engine: paths(engine, STEPS[1], unit="person"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_a_server_that_makes_tables_anew_wherever_they_are_named_gives_the_same_answer(question):
+    from clickhouse_table import ClickHouseTable
+
+    chance = random.Random(7)
+    happenings = [
+        happening(chance.randint(0, 90), chance.choice(PATHS), session=chance.choice("stuv"), seq=seq, **fields)
+        for seq in range(80)
+        for fields in [chance.choice([{}, {"user": "ada"}, {"user": "bob"}, {"data": {"plan": chance.choice("fp")}}])]
+    ]
+    rows_of = [Row(one.writer, one.seq, one.event) for one in happenings]
+    older = ClickHouseTable(rows_of, 50)
+    older.dialect = ClickHouse(keeps_tables=False)
+    assert "cte" not in " ".join(older.dialect.settings)
+    assert "MATERIALIZED" not in f"{older.dialect.ONCE} {older.dialect.IN_PLACE}"
+    expected = question(JourneyEngine(happenings))
+    assert expected.partial is None
+    assert question(Engine(older, time_limit_seconds=60)) == expected
