@@ -109,7 +109,7 @@ def _made() -> str:
 
 def _shipped(number: int, writer: str, seq: int, event: dict[str, Any]) -> bytes:
     body = json.dumps(event, separators=(",", ":")).encode()
-    return row(Entry(writer, seq, event.get("id", str(number)), body, body), event)
+    return row(Entry(writer, seq, event.get("id", str(number)), body, body), event, whole_seconds=False)
 
 
 def _parts(rows: Sequence[Any], part_rows: int) -> Iterator[PartFile]:
