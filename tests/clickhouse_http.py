@@ -125,9 +125,9 @@ class _Handler(BaseHTTPRequestHandler):
         def watch() -> None:
             while not over.wait(0.02):
                 ready, _, _ = select.select([self.connection], [], [], 0)
-                if ready and not self.connection.recv(1, socket.MSG_PEEK):
-                    self.server.kill(query_id)
-                    return
+                with contextlib.suppress(OSError):
+                    if ready and not self.connection.recv(1, socket.MSG_PEEK):
+                        self.server.kill(query_id)  # until it has begun, and ends
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def new_url(server: ClickHouseHTTP, **options: str) -> str:
 
 def rows_of(*bodies: bytes, writer: str = "w", first: int = 1) -> Batch:
     """A batch of events that one writer numbered from `first`."""
-    return batch_of(*bodies, writer=writer, first=first, record=row)
+    return batch_of(*bodies, writer=writer, first=first, record=partial(row, whole_seconds=False))
 
 
 def send(url: str, batch: Batch) -> Any:

@@ -6,7 +6,7 @@
 3. `text` has what of an event no column has and free text is looked for in, as in the archive; it is empty, not
    NULL, where there is nothing of that.
 4. Half of a surrogate pair is no text in UTF-8: a column has U+FFFD instead.
-5. Where `time` has whole seconds, there is no `text`, and in its place are the microseconds, in numbers without zeros in
+5. Where `time` has whole seconds, there is no `text`: in its place are the microseconds, in numbers without zeros in
    front: 18.16 takes the first one for the whole number. Rows are made before it is known which it is, so either can be
    made of the other: `time` comes first, and what follows its 19 characters tells.
 """
