@@ -12,6 +12,7 @@ import contextlib
 import re
 import select
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from email.parser import BytesParser
@@ -67,6 +68,8 @@ class ClickHouseHTTP(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is none of our errors."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

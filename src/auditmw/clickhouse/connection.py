@@ -110,12 +110,11 @@ class Connection:
             query_id = self._query_id
             if query_id is None:
                 return
+            is_first, self._interrupted = not self._interrupted, True  # before who waits sees why it waits no longer
             self.server.abort()
-            if self._interrupted:
-                return
-            self._interrupted = True
-        name = "auditmw-clickhouse-kill"
-        threading.Thread(target=_kill, args=(self._url, query_id), name=name, daemon=True).start()
+        if is_first:
+            name = "auditmw-clickhouse-kill"
+            threading.Thread(target=_kill, args=(self._url, query_id), name=name, daemon=True).start()
 
     def close(self) -> None:
         """Close the connection; the next statement opens another one."""
