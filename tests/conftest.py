@@ -83,14 +83,31 @@ def each_store(request: pytest.FixtureRequest) -> Iterator[str]:
         yield "clickhouse"
 
 
+# A statement takes ClickHouse ten times as long to plan: there are fewer examples of hypothesis, and fewer seeds.
+FEWER, SEEDS = 5, 4
+
+
+def is_on_clickhouse(item: pytest.Item) -> bool:
+    """Whether a test that runs on each store is the one on ClickHouse."""
+    return "clickhouse" in getattr(getattr(item, "callspec", None), "params", {}).values()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Takes the first seeds only of what runs on ClickHouse."""
+    beyond = {item for item in items if is_on_clickhouse(item) and item.callspec.params.get("seed", 0) >= SEEDS}
+    if beyond:
+        config.hook.pytest_deselected(items=list(beyond))
+        items[:] = [item for item in items if item not in beyond]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Takes fewer examples of hypothesis for `each_store` where a statement takes ten times as long to plan."""
+    """Takes fewer examples of hypothesis for what runs on ClickHouse."""
     test, name = getattr(item, "function", None), "_hypothesis_internal_use_settings"
     chosen = getattr(test, name, None)
-    if chosen is None or "clickhouse" not in getattr(getattr(item, "callspec", None), "params", {}).values():
+    if chosen is None or not is_on_clickhouse(item):
         return (yield)
-    setattr(test, name, hypothesis.settings(chosen, max_examples=max(2, chosen.max_examples // 5)))
+    setattr(test, name, hypothesis.settings(chosen, max_examples=max(2, chosen.max_examples // FEWER)))
     try:
         return (yield)
     finally:
