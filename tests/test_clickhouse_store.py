@@ -186,11 +186,13 @@ def test_threads_ask_side_by_side(url):
 # Rows from before version 2.
 
 
-def as_version_1(url: str) -> None:
+def as_version_1(url: str, *, over: str = "") -> None:
+    """Take from the table what version 2 added; `over`: where it is Distributed, over which one."""
     table = table_of(url)
     dropped = ", ".join(f"DROP COLUMN {name}" for name in ("minute", "bot", "state", "stored", "text"))
-    sql(f"ALTER TABLE {table} DROP INDEX by_stored")
-    sql(f"ALTER TABLE {table} {dropped}")
+    sql(f"ALTER TABLE {over or table} DROP INDEX by_stored")
+    for name in filter(None, (table, over)):
+        sql(f"ALTER TABLE {name} {dropped}")
     sql(f"CREATE OR REPLACE VIEW {table}_version AS SELECT toUInt32(1) AS version")
 
 
@@ -213,6 +215,17 @@ def test_tables_of_version_1_are_refused_until_a_shipper_has_brought_them_up_to_
     engine.close()
     times = sql(f"SELECT stored = 0, count() FROM {table_of(url)} GROUP BY 1 ORDER BY 1")
     assert times == [[0, 1], [1, 10]]
+
+
+def test_the_tables_of_a_cluster_are_brought_up_to_date_both(server):
+    url = new_url(server, cluster=CLUSTER)
+    send(url, rows_of(*(event(number, data={"word": f"needle-{number}"}) for number in range(1, 11))))
+    as_version_1(url, over=f"{table_of(url)}_local")
+    send(url, rows_of(event(11, data={"word": "needle-11"}), first=11))
+    engine = Engine(ClickHouse(url))
+    assert [count(engine, Scope(query)).value for query in ("", "needle-3", "needle-11")] == [11, 1, 1]
+    engine.close()
+    assert sql(f"SELECT count() FROM {table_of(url)}_local WHERE stored > '2020-01-01'") == [[1]]
 
 
 def test_two_shippers_may_bring_tables_up_to_date_side_by_side(server):
