@@ -14,6 +14,7 @@ from auditmw.archive.snapshot import Snapshot
 from auditmw.journal import seal
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
+IMPORTED = f"import-{'0' * 16}-{'f' * 16}-0-9"  # a writer whose name is kept for ever
 NO_GRACE = timedelta(0)
 
 Seen = tuple[str, int, bytes]  # writer, number, body

@@ -13,6 +13,7 @@ import pytest
 
 from archive_events import (
     DAY,
+    IMPORTED,
     archived,
     assert_once,
     body,
@@ -159,7 +160,7 @@ def test_a_manifest_that_is_lost_is_rebuilt_from_the_parts(tmp_path, damage, gra
         archived(tmp_path, grace=grace, target_bytes=1)
     archived(tmp_path, grace=grace)  # merges the three
     write_file(tmp_path, "a", 4, bodies[3:], seq=4)
-    write_file(tmp_path, "import-0-f-0-9", 1, [body(7)])
+    write_file(tmp_path, IMPORTED, 1, [body(7)])
     archived(tmp_path, grace=grace)
     expected = sorted(seen(tmp_path))
     assert len(expected) == 5
@@ -171,7 +172,7 @@ def test_a_manifest_that_is_lost_is_rebuilt_from_the_parts(tmp_path, damage, gra
         archived(tmp_path)
         assert sorted(seen(tmp_path)) == expected
         assert journal(tmp_path) == []
-    assert archived_writers(tmp_path) >= {"import-0-f-0-9"}
+    assert archived_writers(tmp_path) >= {IMPORTED}
 
 
 def test_a_batch_that_was_cut_off_and_lost_its_manifest_is_archived_whole(tmp_path):

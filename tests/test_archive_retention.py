@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from archive_events import DAY, NO_GRACE, archived, body, journal, parquet, seen, write_file
+from archive_events import DAY, IMPORTED, NO_GRACE, archived, body, journal, parquet, seen, write_file
 from auditmw.archive import Retention, get_retention, prune, set_retention
 from auditmw.archive.error import ArchiveError
 from auditmw.archive.layout import Layout
@@ -82,16 +82,16 @@ def test_a_query_that_began_before_goes_on(tmp_path):
 
 
 def test_what_was_imported_and_pruned_is_still_known(tmp_path):
-    write_file(tmp_path, "import-0-f-0-9", 1, [body(1)])
+    write_file(tmp_path, IMPORTED, 1, [body(1)])
     write_file(tmp_path, "a", 1, [body(2)])
     archived(tmp_path)
     pruned(tmp_path, max_bytes=0)
     assert seen(tmp_path) == []
-    assert archived_writers(tmp_path) == {"import-0-f-0-9"}
+    assert archived_writers(tmp_path) == {IMPORTED}
     write_file(tmp_path, "b", 1, [body(3)])
     archived(tmp_path)
-    assert "import-0-f-0-9" in archived_writers(tmp_path)
-    write_file(tmp_path, "import-0-f-0-9", 1, [body(1)])
+    assert IMPORTED in archived_writers(tmp_path)
+    write_file(tmp_path, IMPORTED, 1, [body(1)])
     archived(tmp_path)
     assert [writer for writer, _, _ in seen(tmp_path)] == ["b"]
 

@@ -205,9 +205,9 @@ def test_a_person_began_before_the_login():
     ],
 )
 def test_what_makes_no_retention_is_refused(options, said):
-    scope = options.pop("scope", Scope(None, BEGINNING, BEGINNING + timedelta(days=1)))
+    asked = {"scope": Scope(None, BEGINNING, BEGINNING + timedelta(days=1)), **options}
     with pytest.raises(ValueError, match=re.escape(said)):
-        retention(ENGINE, scope, **options)
+        retention(ENGINE, **asked)
 
 
 def test_retention_that_had_to_end_says_so():
