@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from confluent_kafka import KafkaError
 
 from auditmw.ship.address import AddressError
 from auditmw.ship.batch import Batch, Entry, identified
-from auditmw.ship.kafka_broker import trouble_of
+from auditmw.ship.kafka_broker import OnceAMinute, trouble_of
 from auditmw.ship.target import Accepted, RetryableError, Target, UnusableError
 from auditmw.ship.targets import target_for
 from auditmw.ship.targets.kafka import key_of
@@ -221,6 +222,31 @@ def test_where_nobody_listens_shipping_waits():
     with pytest.raises(RetryableError, match="cannot be used now"):
         target.send(batch(1, 1))
     target.close()
+
+
+def test_what_the_library_says_of_every_attempt_is_logged_once_a_minute(caplog):
+    (port,) = free_ports(1)
+    for _ in range(2):  # clients with different names
+        target = target_for(f"kafka://{HOST}:{port}/audit?timeout=1")
+        with pytest.raises(RetryableError):
+            target.send(batch(1, 1))
+        target.close()
+    said = [record.getMessage() for record in caplog.records if record.name == "auditmw.ship.kafka"]
+    assert len([text for text in said if "Connection refused" in text]) == 1
+
+
+def test_something_else_is_logged_at_once_and_the_same_after_a_minute():
+    now = [0.0]
+    once = OnceAMinute(lambda: now[0])
+
+    def says(text: str) -> bool:
+        return once.filter(logging.LogRecord("kafka", logging.ERROR, "", 0, "%s [%s]", ("FAIL", text), None))
+
+    assert says("a#producer-1: refused (after 0ms)")
+    assert not says("a#producer-2: refused (after 14ms)")
+    assert says("a#producer-1: refused by another (after 0ms)")
+    now[0] = 60.0
+    assert says("a#producer-1: refused (after 1ms)")
 
 
 @pytest.mark.parametrize("code", [KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL, KafkaError._AUTHENTICATION])

@@ -88,6 +88,13 @@ def test_an_unknown_option_is_answered_with_the_known_ones():
         target_for("stdout:?timeuot=3")
 
 
+def test_an_option_that_is_asked_for_twice_is_known_once():
+    address = Address("clickhouse://h/db?tabel=x")
+    assert [address.flag("gzip", True), address.flag("gzip", False)] == [True, False]
+    with pytest.raises(AddressError, match="it has: gzip$"):
+        address.done()
+
+
 def test_the_shown_url_and_the_name_have_no_secrets():
     address = Address("postgresql://shop:hunter2@db.example:5432/audit?sslmode=require&api_token=t0p")
     assert address.shown == "postgresql://shop:***@db.example:5432/audit?sslmode=require&api_token=***"

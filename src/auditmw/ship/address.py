@@ -91,7 +91,7 @@ class Address:
     def done(self) -> None:
         """Raise AddressError for options that nobody took."""
         if self._left:
-            known = ", ".join(sorted(self._known)) or "none"
+            known = ", ".join(sorted(set(self._known))) or "none"
             raise AddressError(f"{self.scheme}:// has no option {next(iter(self._left))!r}; it has: {known}")
 
     def _take(self, option: str, default: _T, convert: Callable[[str], _T], expected: str) -> _T:

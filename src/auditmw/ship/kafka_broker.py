@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +38,35 @@ _UNUSABLE = {
     KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
 }
 _LONGEST_REASON = 200
+_SAY_AGAIN_SECONDS = 60.0
+_MOST_REMEMBERED = 100
+_VARIES = re.compile(r"(?<=#)\w+-\d+|\d+(?=ms\b)")  # which client it is, how long it took
 _LOG = logging.getLogger("auditmw.ship.kafka")
+
+
+class OnceAMinute(logging.Filter):
+    """Lets what is the same through once a minute: librdkafka tells each attempt to connect, of many a second.
+
+    `clock`: seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether it is to be logged."""
+        now, text = self._clock(), _VARIES.sub("", record.getMessage())
+        if now < self._said.get(text, float("-inf")) + _SAY_AGAIN_SECONDS:
+            return False
+        if len(self._said) >= _MOST_REMEMBERED:
+            self._said.clear()
+        self._said[text] = now
+        return True
+
+
+_LOG.addFilter(OnceAMinute())
 
 
 @dataclass(frozen=True)
