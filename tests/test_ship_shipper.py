@@ -341,6 +341,17 @@ def test_the_target_is_left_alone_as_long_as_it_asks(directory, place):
     assert waited[0] == 300.0
 
 
+def test_what_was_shipped_stays_told_while_a_target_that_keeps_the_cursor_is_down(directory):
+    place = KeepingPlace()
+    write_events(directory, [body(1), body(2)])
+    ship(directory, place)
+    place.is_down = True
+    with pytest.raises(RetryableError):
+        shipper(directory, place.target()).run_once()
+    [status] = statuses(directory)
+    assert (status.counts["shipped"], status.last_error) == (2, "the memory is down, as the test wants")
+
+
 def test_waiting_doubles_up_to_a_minute_and_begins_anew_after_a_success():
     backoff = Backoff(lambda: 1.0)
     assert [backoff.seconds() for _ in range(9)] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]

@@ -91,7 +91,7 @@ def test_an_unknown_option_is_answered_with_the_known_ones():
 def test_an_option_that_is_asked_for_twice_is_known_once():
     address = Address("clickhouse://h/db?tabel=x")
     assert [address.flag("gzip", True), address.flag("gzip", False)] == [True, False]
-    with pytest.raises(AddressError, match="it has: gzip$"):
+    with pytest.raises(AddressError, match=r"it has: gzip$"):
         address.done()
 
 

@@ -43,7 +43,8 @@ def _checked(url: str | None, directory: Path | None, urls: Sequence[str], state
     elif url is None:
         raise click.UsageError("say what to collect from: nats://host/STREAM or kafka://host/topic")
     elif (directory is None) == (not urls):
-        raise click.UsageError("say either --into DIRECTORY or --to URL")
+        both = "not both; --to may come from AUDITMW_COLLECT_TO" if urls else "for where the events are to go"
+        raise click.UsageError(f"say either --into DIRECTORY or --to URL, {both}")
     elif urls and state is None:
         raise click.UsageError("--to needs --state DIRECTORY, for how far each target is and what it rejected")
     elif directory is not None and state is not None:
@@ -131,6 +132,8 @@ def collect(
         raise click.UsageError("give one of --once, --status, --metrics and --replay")
     shown = Output(**output)
     place = _checked(url, directory, urls, state, status or metrics)
+    if directory is not None and (replay or record_format is not None or name is not None):
+        raise click.UsageError("--replay, --format and --name belong to --to; --into collects events as they came")
     if place.exists() and not place.is_dir():
         raise Unreadable(f"cannot collect into {str(place)!r}: it is not a directory")
     if status or metrics:

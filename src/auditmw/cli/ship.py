@@ -89,7 +89,8 @@ def ship(
 
     What was archived before shipping began is sent by auditmw reconcile --resend.
 
-    --status ends with 1 when a shipper is not running or fails, or there are dead letters.
+    --status ends with 1 when somebody should look: a shipper fails or hangs, events wait and none runs, or there are
+    dead letters.
     """
     if sum((once, status, metrics, replay)) > 1:
         raise click.UsageError("give one of --once, --status, --metrics and --replay")

@@ -128,7 +128,8 @@ class Collector:
             self._flush()
             return True
         except ShipError as error:
-            self._tell_failure(error)
+            if self._report is not None:
+                self._report.failed(error, is_raised=True)
             raise
         finally:
             self._let_go()

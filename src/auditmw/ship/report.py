@@ -72,10 +72,11 @@ class Report:
         """Tell that an event was rejected."""
         self._say(f"set aside as a dead letter: event {entry.id!r} ({entry.writer} {entry.seq}): {reason}", reason)
 
-    def failed(self, error: ShipError) -> None:
-        """Tell that the target does not take events now."""
+    def failed(self, error: ShipError, *, is_raised: bool = False) -> None:
+        """Tell that the target does not take events now. `is_raised`: who called hears of it, the log need not."""
         self._retries += 1
-        self._say(error.reason)
+        if not is_raised:
+            self._say(error.reason)
         counts = {**self._status.counts, "retries": self._retries}
         self._change(last_error=error.reason[:1024], last_error_at=self._time(), counts=counts)
         self.tell("unusable" if isinstance(error, UnusableError) else "retrying")

@@ -134,7 +134,7 @@ class Shipper:
                 pass
             return True
         except ShipError as error:
-            self._report.failed(error)
+            self._report.failed(error, is_raised=True)
             raise
         finally:
             self._let_go()
@@ -190,6 +190,7 @@ class Shipper:
         """Load the cursor, and make it known that there is a new leader."""
         journal = self._origin.identity()
         local = cursor = self._loaded(journal)
+        self._report.count(0, local.counts)  # a target that keeps the cursor may not answer
         if self._keeper is not None:
             claim = self._keeper.claim(f"{journal}/{self._name}")
             if claim.data is not None:

@@ -48,7 +48,7 @@ def check_target(status: Status, now: datetime) -> Iterator[Finding]:
     """Yield what is wrong with one target as its shipper tells it; nothing when all is well."""
     name = status.name
     if status.state in IDLE_STATES and status.lag.events:
-        seen = f"{name}: {status.lag.events:,} events wait, and no shipper runs ({status.state})"
+        seen = f"{name}: {status.lag.events:,} events wait, and no shipper runs ({status.state}{_error(status)})"
         yield warn("ship.running", seen, f"start it, or remove {SHIP}/{name} if the target was given up")
     if status.state in WAITING_STATES and status.last_error:
         seen = f"{name}: {status.state}, {status.last_error_at}: {status.last_error}"
@@ -65,6 +65,10 @@ def check_target(status: Status, now: datetime) -> Iterator[Finding]:
         yield warn("ship.dead_letters", seen, "--replay sends them again, once their cause is gone")
     for file in status.unreadable:
         yield fail("ship.unreadable", f"{name}: cannot read {file}; what its writer wrote waits", _AS_THE_SHIPPER)
+
+
+def _error(status: Status) -> str:
+    return f"; its last error, {status.last_error_at}: {status.last_error}" if status.last_error else ""
 
 
 def silence(status: Status, now: datetime) -> str:
