@@ -252,6 +252,30 @@ def test_every_form_of_an_answer_is_printed(directory, command, form):
         json.loads(result.stdout)
 
 
+@pytest.mark.parametrize("is_archived", [False, True], ids=["in the journal", "archived"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("command", ["query", "tail", "histogram", "summary"])
+def test_an_event_of_the_last_or_first_moment_that_there_is_spoils_no_question(tmp_path, command, zone, is_archived):
+    times = (
+        "0001-01-01T00:00:00.000000Z",
+        "0001-01-02T00:00:00Z",
+        "9999-12-30T23:59:59Z",
+        "9999-12-31T23:59:59.999999Z",
+    )
+    write_file(tmp_path, "w", 1, [BODIES[0], *(body(10 + n, timestamp=time) for n, time in enumerate(times))])
+    if is_archived:
+        archive(tmp_path)
+    result = CliRunner().invoke(program, [command, str(tmp_path), "-z", zone, "-o", "csv"])
+    assert (result.exit_code, result.exception) == (0, None)
+
+
+@pytest.mark.parametrize("form", ["csv", "table", "ndjson"])
+def test_a_number_that_is_beyond_all_numbers_spoils_no_answer(tmp_path, form):
+    write_file(tmp_path, "w", 1, [BODIES[0], body(2)[:-1] + b',"data":{"n":1e999}}'])
+    result = CliRunner().invoke(program, ["query", str(tmp_path), "-o", form])
+    assert (result.exit_code, result.exception) == (0, None)
+
+
 @pytest.mark.parametrize("command", ["query", "count", "archive"])
 def test_a_directory_that_is_not_there_is_named(tmp_path, command):
     result = run(tmp_path / "nowhere", command)

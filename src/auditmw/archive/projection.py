@@ -1,7 +1,8 @@
 """From an event's JSON to the columns of the archive, in SQL.
 
 1. One `json_transform` parses an event once, for all columns.
-2. `time` is a timestamp of RFC 3339 with its zone, in the years 1 to 9999; anything else is no usable time, and NULL.
+2. `time` is a timestamp of RFC 3339 with its zone, in the years 2 to 9997: the period that it is in begins and
+   ends in a year that there is, in any zone. Anything else is no usable time, and NULL.
 3. `text` holds the values, not the keys, of what people may search and no column holds: headers, roles, `data`, filter,
    results, stack traces, fields of a log line without a place of their own. Not in it, because it says how the event
    came about and not what happened: service, server, meta, observed, start, severity, versions and schemes, the URL
@@ -136,8 +137,9 @@ def _value(path: tuple[str, ...], kind: str) -> str:
 def _time(text: str) -> str:
     """SQL for the time that `text` tells, NULL when it tells none; our own form first, which costs least."""
     return f"""CASE
-        WHEN {text} LIKE '____-__-__T__:__:__.______Z' AND {text} >= '0001' THEN TRY_CAST({text} AS TIMESTAMP)
-        WHEN regexp_full_match({text}, '{_RFC3339}') AND {text} BETWEEN '0001-01-02' AND '9999-12-31' THEN
+        WHEN {text} LIKE '____-__-__T__:__:__.______Z' AND {text} BETWEEN '0002' AND '9998' THEN
+            TRY_CAST({text} AS TIMESTAMP)
+        WHEN regexp_full_match({text}, '{_RFC3339}') AND {text} BETWEEN '0002' AND '9998' THEN
             TRY_CAST(upper({text}) AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
         END"""
 

@@ -16,6 +16,7 @@ import orjson
 from auditmw.cli.lines import text_at
 from auditmw.journal import Damage, FileReader, journal_files, read_events
 from auditmw.places import Place
+from auditmw.query.answers import parse_event
 from auditmw.query.language import Query
 from auditmw.query.page import PAGE_LIMIT, Entry, pages
 from auditmw.query.scope import Scope
@@ -29,7 +30,7 @@ class WrittenEvent(dict[str, Any]):
     @classmethod
     def parse(cls, body: bytes) -> WrittenEvent:
         """Return the event of one JSON object; ValueError when it is none. For the `loads` of the journal's readers."""
-        event = cls(orjson.loads(body))
+        event = cls(parse_event(body))
         event.raw = body
         return event
 
