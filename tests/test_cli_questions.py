@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import os
+import tempfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +14,7 @@ from click.testing import CliRunner
 from archive_events import body, write_file
 from auditmw.archive import archive
 from auditmw.cli.program import program
+from journal_tools import needs_root
 
 DAY = datetime(2026, 11, 20, 9, tzinfo=UTC)
 ASKED = ["--from", "2026-11-20", "--to", "2026-11-21", "-z", "UTC"]
@@ -274,6 +278,29 @@ def test_a_number_that_is_beyond_all_numbers_spoils_no_answer(tmp_path, form):
     write_file(tmp_path, "w", 1, [BODIES[0], body(2)[:-1] + b',"data":{"n":1e999}}'])
     result = CliRunner().invoke(program, ["query", str(tmp_path), "-o", form])
     assert (result.exit_code, result.exception) == (0, None)
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "arguments", [["query"], ["tail"], ["ship", "--status"], ["reconcile", "file:///x"], ["collect", "--status"]]
+)
+def test_a_directory_that_this_user_may_not_read_is_said_so(arguments):
+    command, *more = arguments
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to others
+        Path(folder).chmod(0o755)
+        closed = Path(folder, "audit")
+        (closed / "collect").mkdir(parents=True, mode=0o700)
+        if command != "collect":
+            closed.chmod(0o700)
+        where = ["--into", str(closed)] if command == "collect" else [str(closed)]
+        CliRunner().invoke(program, [command, *where, *more])  # imports what another user may not read
+        os.seteuid(65534)
+        try:
+            result = CliRunner().invoke(program, [command, *where, *more])
+        finally:
+            os.seteuid(0)
+    assert (result.exit_code, repr(result.exception)) == (3, "SystemExit(3)")
+    assert "Permission denied" in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize("command", ["query", "count", "archive"])

@@ -159,7 +159,9 @@ def test_on_a_full_disk_nothing_is_sent_that_cannot_be_accounted_for(tmp_path):
                 filler.write(bytes(4096))
         result = ship(disk, "--to", url, "--once")
         assert result.exit_code == 3
-        assert "No space left on device" in " ".join(result.stderr.split())
+        said = " ".join(result.stderr.split())
+        assert "No space left on device" in said
+        assert str(disk) in said  # it is not the target's disk that is full
         assert not out.exists()
         (disk / "filler").unlink()
         assert ship(disk, "--to", url, "--once").exit_code == 0

@@ -33,12 +33,15 @@ def read(directory: str | os.PathLike[str], *, on_damage: Callable[[Damage], Non
 def what_is_wrong_with(directory: str | os.PathLike[str]) -> str | None:
     """Why this is no audit directory, and which one may be meant; None where it is one, or may yet become one.
 
-    Raises OSError when it cannot be looked at.
+    Raises OSError when it cannot be looked at, for another reason than that this user may not.
     """
     path = Path(directory)
-    if not path.is_dir():
-        return f"{str(path)!r} is not a directory; is it the one given to Audit?"
-    inside = {entry.name for entry in os.scandir(path)}
+    try:
+        if not path.is_dir():
+            return f"{str(path)!r} is not a directory; is it the one given to Audit?"
+        inside = {entry.name for entry in os.scandir(path)}
+    except PermissionError as error:
+        return f"{str(path)!r} cannot be read: {error.strerror}; run this as the user who owns it"
     if inside & {"journal", "archive"} or inside <= {"pseudonym.key", "quarantine", "viewer", "ship", "collect"}:
         return None
     if path.name == "journal" and any(name.endswith(".jsonl") for name in inside):

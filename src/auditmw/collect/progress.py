@@ -46,10 +46,11 @@ def lag_of(waiting: int, oldest: Message | None, now_ns: int) -> Lag:
 
 
 def collecting(directory: str | os.PathLike[str], now: datetime | None = None) -> list[Status]:
-    """Return the status of every collector of a directory, by name. Raises FileNotFoundError without the directory."""
+    """Return the status of every collector of a directory, by name. Raises OSError when it cannot be looked at."""
     directory, now = Path(directory), now or datetime.now(UTC)
     os.stat(directory)
-    folders = sorted(path.parent for path in (directory / COLLECT).glob(f"*/{STATUS}"))
+    inside = os.listdir(directory / COLLECT) if (directory / COLLECT).exists() else []
+    folders = [directory / COLLECT / name for name in sorted(inside) if (directory / COLLECT / name / STATUS).is_file()]
     return [_with_age(last_told(folder), now) for folder in folders]
 
 

@@ -136,6 +136,9 @@ class Shipper:
         except ShipError as error:
             self._report.failed(error, is_raised=True)
             raise
+        except OSError as error:  # of our own files
+            error.filename = error.filename or str(self._folder)  # write(2) names none
+            raise
         finally:
             self._let_go()
 

@@ -45,6 +45,7 @@ def _not_a_directory(directory: Path) -> Finding | None:
         return fail("directory.exists", f"{directory}: {error.strerror}", _AS_THE_APP)
     if is_directory:
         try:
+            os.listdir(directory)
             wrong = what_is_wrong_with(directory)
         except OSError as error:
             return fail("directory.readable", f"{directory}: {error.strerror}", _AS_THE_APP)
