@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from auditmw.cli.checks.collecting import check_collector
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
 from auditmw.cli.service import shown_log, stopped_by_signals
 from auditmw.cli.shippers import Shippers, work_with
+from auditmw.cli.statuses import show_statuses
 from auditmw.cli.tables import Table
 from auditmw.collect.collector import EVERY_SECONDS, MOST_EVENTS, Collector, Counts
 from auditmw.collect.feeds import feed_for
@@ -241,15 +241,8 @@ def _look(shown: Output, directory: Path, metrics: bool) -> None:
     if metrics:
         click.echo(collected_metrics(found), nl=False)
         return
-    shown.answer(found, Table("Collecting", _STATUS_COLUMNS, [_row(status) for status in found]))
-    now = datetime.now(UTC)
-    wrong = [finding for status in found for finding in check_collector(status, now)]
-    for finding in wrong:
-        shown.problem(f"{finding.seen}; {finding.advice}.")
-    if not found:
-        shown.note("Nothing was collected here.")
-    shown.close()
-    click.get_current_context().exit(EXIT_FOUND if wrong else EXIT_OK)
+    table = Table("Collecting", _STATUS_COLUMNS, [_row(status) for status in found])
+    show_statuses(shown, found, table, check_collector, "Nothing was collected here.")
 
 
 def _row(status: Status) -> tuple[Any, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ import click
 
 from auditmw.cli.arguments import directory_argument
 from auditmw.cli.checks.shipping import check_target
-from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
+from auditmw.cli.output import ExampleCommand, Output, Unreadable, output_options
 from auditmw.cli.service import shown_log
 from auditmw.cli.shippers import Shippers, work_with
+from auditmw.cli.statuses import show_statuses
 from auditmw.cli.tables import Table
 from auditmw.formats.line import FormatError
 from auditmw.formats.records import RECORD_FORMATS
@@ -146,12 +146,5 @@ def _show(shown: Output, found: Sequence[Status]) -> None:
         )
         for status in found
     ]
-    shown.answer(found, Table("Shipping", _COLUMNS, rows))
-    now = datetime.now(UTC)
-    wrong = [finding for status in found for finding in check_target(status, now)]
-    for finding in wrong:
-        shown.problem(f"{finding.seen}; {finding.advice}.")
-    if not found:
-        shown.note("Nothing is shipped from here; --to URL begins.")
-    shown.close()
-    click.get_current_context().exit(EXIT_FOUND if wrong else EXIT_OK)
+    table = Table("Shipping", _COLUMNS, rows)
+    show_statuses(shown, found, table, check_target, "Nothing is shipped from here; --to URL begins.")
