@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -27,7 +27,6 @@ _NULL_TIMES = {
     "time": f"nullIf(time, {EPOCH}) AS time",
     "minute": f"nullIf(toDateTime64(minute, 6, 'UTC'), {EPOCH}) AS minute",
 }
-_COLUMNS = ", ".join(_NULL_TIMES.get(name, f'"{name}"') for name in NAMES)
 
 
 def ask(statement: str, parameters: Mapping[str, object] = {}) -> list[tuple[Any, ...]]:
@@ -73,6 +72,7 @@ class ClickHouseTable:
         *,
         parts: Iterable[PartFile] | None = None,
         live: bool = True,
+        columns: Collection[str] = NAMES,
     ) -> str:
         self.on_relation()
         bounds = [f"time >= '{values.time_text(since)}'"] if since else []
@@ -80,9 +80,10 @@ class ClickHouseTable:
         if since is not None or until is not None:
             bounds.append(f"time <> {EPOCH}")
         if parts is not None:
-            bounds.append(f"time = {EPOCH}" if any(part.first is None for part in parts) else "FALSE")
+            bounds.append(f"({' OR '.join(map(_within, parts)) or 'FALSE'})")
         where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
-        return f"(SELECT {_COLUMNS} FROM {self.name} FINAL{where})"
+        named = ", ".join(_NULL_TIMES.get(name, f'"{name}"') for name in NAMES if name in columns)
+        return f"(SELECT {named} FROM {self.name} FINAL{where})"
 
     def run(self, sql: str, parameters: Mapping[str, object], *, seconds: float) -> list[tuple[Any, ...]]:
         return ask(sql, parameters)
@@ -98,6 +99,12 @@ class ClickHouseTable:
 
     def close(self) -> None:
         """The table is used again."""
+
+
+def _within(part: PartFile) -> str:
+    if part.first is None or part.last is None:
+        return f"time = {EPOCH}"
+    return f"time BETWEEN '{values.time_text(part.first)}' AND '{values.time_text(part.last)}'"
 
 
 def _made() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import duckdb
 from hypothesis import strategies as st
 
-from auditmw.archive.columns import COLUMNS, EXTRA, SQL_TYPES
+from auditmw.archive.columns import COLUMNS, EXTRA, NAMES, SQL_TYPES
 from auditmw.archive.snapshot import PartFile
 from auditmw.query.directory import rows
 from auditmw.query.engine import Engine
@@ -179,13 +179,15 @@ class TableView:
         *,
         parts: Iterable[PartFile] | None = None,
         live: bool = True,
+        columns: Collection[str] = NAMES,
     ) -> str:
         self.on_relation()
         chosen = [part.path for part in (self.parts if parts is None else parts)] + [str(LIVE)] * live
         bounds = [f"time >= TIMESTAMP '{since}'"] if since else []
         bounds += [f"time < TIMESTAMP '{until}'"] if until else []
         kept = " AND ".join([f"part IN ({', '.join(chosen or ['NULL'])})", *bounds])
-        return f"(SELECT * EXCLUDE (part) FROM archived WHERE {kept})"
+        named = ", ".join(f'"{name}"' for name in NAMES if name in columns)
+        return f"(SELECT {named} FROM archived WHERE {kept})"
 
     def run(self, sql: str, parameters: Mapping[str, object], *, seconds: float) -> list[tuple[Any, ...]]:
         return rows(self.connection, sql, parameters)

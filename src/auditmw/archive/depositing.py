@@ -43,6 +43,7 @@ _MUCH_MORE = 8  # times as much memory, where that does not suffice
 
 _PATIENCE_SECONDS = 600.0  # another leader may have a lot to archive
 _MOST_ROWS = 100_000  # of a part
+_ROW_GROUP = 8_192  # which takes half of the memory; parts that are merged get the usual ones
 _TABLE, _SHAPES = "others", "shapes"
 _TEXT = "CASE WHEN zoned THEN logged END"
 _TYPES = {column.name: SQL_TYPES[column.kind] for column in COLUMNS} | EXTRA | {"packed": "VARCHAR"}
@@ -99,7 +100,16 @@ def _take(leader: Leader, deposits: Sequence[Deposit]) -> None:
     for number, (day, rows, in_order) in enumerate(stretches, 1):
         sources = names if number == len(stretches) else {}
         drafts.append(
-            write(leader.connection, rows, leader.layout, day, now=leader.now(), sources=sources, in_order=in_order)
+            write(
+                leader.connection,
+                rows,
+                leader.layout,
+                day,
+                now=leader.now(),
+                sources=sources,
+                in_order=in_order,
+                row_group=_ROW_GROUP,
+            )
         )
     expected = sum(each.rows + len(each.seqs) for each in deposits)
     if (count := sum(draft.part.rows for draft in drafts)) != expected:

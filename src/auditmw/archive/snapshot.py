@@ -20,6 +20,7 @@ import os
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -80,6 +81,7 @@ class Snapshot:
         self._archiving = threading.Lock()
         self._state: _State | None = None
         self._scratch: Path | None = None
+        self._remove_scratch: Callable[[], object] = lambda: None
         self.archive_error: ArchiveError | None = None
 
     def view(self) -> View:
@@ -111,9 +113,8 @@ class Snapshot:
             if self._state is not None:
                 self._state.connection.close()
                 self._state = None
-            if self._scratch is not None:
-                shutil.rmtree(self._scratch, ignore_errors=True)
-                self._scratch = None
+            self._remove_scratch()
+            self._scratch = None
 
     def __enter__(self) -> Snapshot:
         return self
@@ -139,7 +140,9 @@ class Snapshot:
                 self._on_progress(None)
 
     def _open(self) -> _State:
-        self._scratch = self._scratch or Path(tempfile.mkdtemp(prefix="auditmw-"))
+        if self._scratch is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="auditmw-"))
+            self._remove_scratch = weakref.finalize(self, _remove, self._scratch, os.getpid())  # who forgets to close
         scratch = Path(tempfile.mkdtemp(dir=self._scratch))
         reads = self._layout.archive, self._layout.journal
         connection = connect(scratch, memory_bytes=self._memory_bytes, threads=self._threads, reads=reads)
@@ -147,6 +150,11 @@ class Snapshot:
         connection.execute("SET GLOBAL parquet_metadata_cache = true")
         self._state = _State(self._layout, connection, scratch, self._on_damage, self._aside)
         return self._state
+
+
+def _remove(folder: Path, pid: int) -> None:
+    if os.getpid() == pid:  # a forked process ends without taking its parent's
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _size(files: Iterable[Path]) -> int:

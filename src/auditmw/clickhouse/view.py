@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from auditmw.archive.columns import NAMES
@@ -44,6 +44,7 @@ class ClickHouseView:
         *,
         parts: Iterable[PartFile] | None = None,
         live: bool = True,
+        columns: Collection[str] = NAMES,
     ) -> str:
         """Return SQL that stands where a table does, as `StoreView.relation` says; it also has the column `stored`."""
         conditions = [f"t.time {sign} {_literal(bound)}" for sign, bound in ((">=", since), ("<", until)) if bound]
@@ -52,10 +53,10 @@ class ClickHouseView:
         if parts is not None:
             conditions.append(_within(parts))
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        columns = ", ".join(self._column(name) for name in NAMES)
+        found = ", ".join(self._column(name) for name in NAMES if name in columns)
         # Qualified, as some names are also those of what is made of the column.
         source = f"{self._table} AS t FINAL PREWHERE t.stored <= {_literal(self._cut)}"
-        return f"(SELECT {columns}, t.stored AS stored FROM {source}{where})"
+        return f"(SELECT {found}, t.stored AS stored FROM {source}{where})"
 
     def run(self, sql: str, parameters: Mapping[str, object], *, seconds: float) -> list[Row]:
         """Return the rows of a statement. Raises as `StoreView.run` does."""

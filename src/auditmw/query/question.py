@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import NamedTuple
 
-from auditmw.archive.snapshot import Missing
+from auditmw.archive.snapshot import Missing, PartFile
 from auditmw.query import relation
 from auditmw.query.cursor import Key
 from auditmw.query.deadline import Deadline
@@ -186,12 +187,23 @@ class Question:
         piece = Slice(times[0], times[-1] + _MICROSECOND) if times else TIMELESS
         if lookup is not None:
             condition, values = relation.named(lookup, "_l")
-            return self._over(piece, f"SELECT time, writer, seq, body FROM events WHERE {condition}", values)
+            sql = f"SELECT time, writer, seq, body FROM events WHERE {condition}"
+            return self._over(piece, sql, values, parts=self._parts_at(times))
         at_times, bound = self.dialect.among("time", times, "time") if times else ("TRUE", {})
         with_numbers, numbers = self.dialect.among("seq", sorted({key.seq for key in keys}), "seq")
-        source = relation.source(self._view, piece)
+        source = relation.source(self._view, piece, "body", self._parts_at(times))
         sql = f"SELECT time, writer, seq, body FROM {source} WHERE {at_times} AND {with_numbers}"
         return self._run(sql, bound | numbers)
+
+    def _parts_at(self, times: Sequence[datetime]) -> list[PartFile]:
+        """Return the parts in whose time one of these sorted times is."""
+
+        def has_one(part: PartFile) -> bool:
+            if part.first is None or part.last is None:
+                return False
+            return bisect_left(times, part.first) < bisect_right(times, part.last)
+
+        return [part for part in self._view.parts if has_one(part)]
 
     def span(self) -> tuple[datetime, datetime] | None:
         """Return from when on and before when the scope's events are, matching or not; None when there are none.
@@ -236,11 +248,25 @@ class Question:
             return True
         return Slice(self._asked.since, self._asked.until).overlaps(part.first, part.last)
 
-    def _over(self, piece: Slice, sql: str, parameters: Parameters | None, time: float = 1.0) -> list[Row] | None:
-        """Return the rows of a statement over the events of a slice."""
+    def _over(
+        self,
+        piece: Slice,
+        sql: str,
+        parameters: Parameters | None,
+        time: float = 1.0,
+        parts: Sequence[PartFile] | None = None,
+    ) -> list[Row] | None:
+        """Return the rows of a statement over the events of a slice; in `parts` only."""
         asked = self._asked
         clause, bound = relation.events(
-            self._view, piece, asked.predicate, self.dialect, asked.world, stitched=asked.stitched
+            self._view,
+            piece,
+            asked.predicate,
+            self.dialect,
+            asked.world,
+            stitched=asked.stitched,
+            sql=sql,
+            parts=parts,
         )
         text = f"{clause}, {sql.removeprefix('WITH ')}" if sql.startswith("WITH ") else f"{clause} {sql}"
         return self._run(text, {**bound, **(parameters or {})}, time)

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
+from auditmw.archive.columns import NAMES
 from auditmw.archive.view import Missing, PartFile
 from auditmw.query.language.dialect import Dialect
 
@@ -61,12 +62,13 @@ class StoreView(Protocol):
         *,
         parts: Iterable[PartFile] | None = None,
         live: bool = True,
+        columns: Collection[str] = NAMES,
     ) -> str:
         """Return SQL that stands where a table does, in parentheses: the events with since <= time < until, each once.
 
-        Its columns are those of archive.columns.NAMES, NULL where an event has no such value; also `time` and `minute`.
-        Events without a time are in it when neither bound is given. `parts`: of these only, and `live`: whether also
-        those in none.
+        Its columns are `columns`, of which there is at least one; NULL where an event has no such value, also `time`
+        and `minute`. Events without a time are in it when neither bound is given. `parts`: of these only, and `live`:
+        whether also those in none.
         """
 
     def run(self, sql: str, parameters: Parameters, *, seconds: float) -> list[Row]:
