@@ -85,7 +85,7 @@ class PlainRows:
         self._values = combined.values
         self._harmless = redact.harmless
         self._targets = _Targets(redact)
-        self._minutes = _Minutes()
+        self._hours = _Hours()
         self._bots = _Bots()
         self._source: tuple[str, str] | None = None  # of the events that the shapes were made of
         self._shapes: dict[_Shape, str | None] = {}
@@ -126,7 +126,7 @@ class PlainRows:
         if number_of_shape == "":
             number_of_shape = self._prepared(shape, time, event_of)
         if time != self._time:  # most lines share their second with the line before
-            self._time, self._begun = time, self._minutes.second(minute + zone, second)
+            self._time, self._begun = time, self._hours.second(minute, second, zone)
         if number_of_shape is None or self._begun is None:
             return None
         moment, beginning = self._begun
@@ -270,21 +270,42 @@ class _Targets(dict[str, tuple[str, str] | None]):
         return written
 
 
-class _Minutes(dict[str, tuple[str, int] | None]):
-    """By a minute of a log's time and its zone: the timestamp up to the minute, and its milliseconds since 1970."""
+class _Hours(dict[tuple[str, str], tuple[str, int] | None]):
+    """By an hour of a log's time and its zone: the timestamp up to the hour, and its milliseconds since 1970."""
 
-    def second(self, minute: str, second: str) -> tuple[str, str] | None:
-        """Return the timestamp of a second and how ids of it begin; None for a time that does not exist."""
-        begun = self[minute]
-        return None if begun is None else (begun[0] + second, beginning_at(begun[1] + 1000 * int(second)))
+    def second(self, minute: str, second: str, zone: str) -> tuple[str, str] | None:
+        """Return the timestamp of a second and how ids of it begin; None for a time that does not exist.
 
-    def __missing__(self, minute: str) -> tuple[str, int] | None:
-        try:
-            moment, _ = clf_time(f"{minute[:-5]}00 {minute[-5:]}")
-        except ValueError:
-            moment = ""
+        `minute`: the time up to it, `10/Oct/2000:13:55:`.
+        """
+        if zone[3:] != "00":  # no hour of it is one of UTC
+            return self._second(f"{minute}{second}", zone)
+        begun = self[minute[:15], zone]
+        if begun is None:
+            return None
+        milliseconds = begun[1] + 60_000 * int(minute[15:17]) + 1_000 * int(second)
+        return f"{begun[0]}{minute[15:]}{second}", beginning_at(milliseconds)
+
+    def __missing__(self, hour: tuple[str, str]) -> tuple[str, int] | None:
+        moment = _moment(f"{hour[0]}00:00", hour[1])
         if len(self) >= _MOST_REMEMBERED:
             self.clear()
-        # DuckDB writes years before 1000 in another way; and ids know no time before 1970.
-        self[minute] = begun = (moment[:17], milliseconds_of(moment)) if moment >= "1970" else None
+        self[hour] = begun = None if moment is None else (moment[:14], milliseconds_of(moment))
         return begun
+
+    @staticmethod
+    def _second(second: str, zone: str) -> tuple[str, str] | None:
+        moment = _moment(second, zone)
+        return None if moment is None else (moment[:19], beginning_at(milliseconds_of(moment)))
+
+
+def _moment(second: str, zone: str) -> str | None:
+    """Return the timestamp of a second; None for one that does not exist, or that this way does not write.
+
+    DuckDB writes years before 1000 in another way, and ids know no time before 1970.
+    """
+    try:
+        moment, _ = clf_time(f"{second} {zone}")
+    except ValueError:
+        return None
+    return moment if moment >= "1970" else None
