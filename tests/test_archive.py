@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
+import tempfile
 import threading
 from datetime import datetime, timedelta
 
@@ -54,6 +56,18 @@ def test_a_live_file_is_read_where_it_is_until_it_is_closed(tmp_path):
     audit_log.close()
     assert archived(tmp_path).rows == 3
     assert seen(tmp_path) == numbered(audit_log.writer, [body(n) for n in range(3)])
+
+
+def test_a_snapshot_that_nobody_closes_takes_its_temporary_folder_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    write_file(tmp_path, "a", 1, [body(1)])
+    snapshot = Snapshot(tmp_path, archive_bytes=None, threads=1)
+    with snapshot.view():
+        assert os.listdir(tmp_path / "temporary")
+    del snapshot
+    gc.collect()
+    assert os.listdir(tmp_path / "temporary") == []
 
 
 def test_superseded_files_stay_for_the_grace_time(tmp_path):

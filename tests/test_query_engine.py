@@ -24,6 +24,7 @@ from query_table import BEGINNING, MINUTE, TableEngine, at, event
 
 COUNT = "SELECT count(*) FROM events"
 FOREVER = "SELECT count(*) FROM events, range(100000000) a, range(100000000) b WHERE hash(a.range, b.range) = 7"
+KEYS = {"time", "writer", "seq", "user", "session"}
 TWENTY = [event(minute, status=200 + minute) for minute in range(20)]
 
 
@@ -184,6 +185,50 @@ def test_memory_that_is_too_small_is_told_as_such():
     rows, partial = engine.ask(lambda question: (question.whole(sql), question.partial))
     assert rows == []
     assert partial.reasons == ("memory",)
+
+
+def spied(engine, method):
+    """What a method of the engine's views is called with from now on: by position, and by name."""
+    calls = []
+
+    def spy(view):
+        inner = getattr(view, method)
+
+        def noted(*values, **named):
+            calls.append((values, named))
+            return inner(*values, **named)
+
+        setattr(view, method, noted)
+
+    engine.table.on_view = spy
+    return calls
+
+
+def test_of_the_columns_only_those_are_read_that_a_statement_names():
+    engine = TableEngine(TWENTY)
+    relations = spied(engine, "relation")
+    assert count(engine, Scope("status:>=100 -path:/a")).value == 20
+    assert all(named["columns"] == KEYS | {"status", "path"} for _, named in relations)
+    relations.clear()
+    page(engine, Scope("status:200"))
+    assert [named["columns"] for _, named in relations if "body" in named["columns"]] == [KEYS | {"body"}]
+
+
+def test_bodies_are_looked_for_where_the_times_of_the_events_are():
+    engine = TableEngine([event(minute, user="ada" if minute in {1, 3, 11} else "bob") for minute in range(20)], live=0)
+    relations = spied(engine, "relation")
+    assert len(page(engine, Scope("user:ada")).entries) == 3
+    looked_at = [[part.path for part in named["parts"]] for _, named in relations if "body" in named["columns"]]
+    assert [path for some in looked_at for path in some] == ["2", "0"]
+
+
+def test_facets_of_several_columns_take_one_pass():
+    engine = TableEngine(TWENTY)
+    statements = spied(engine, "run")
+    found = facets(engine, ["status", "path", "actor.roles", "level"])
+    assert [facet.field for facet in found] == ["status", "path", "actor.roles", "level"]
+    assert [facet.total for facet in found] == [20, 20, 20, 20]
+    assert len(statements) == 2
 
 
 def test_a_facet_that_is_too_slow_says_so_and_the_others_are_whole(monkeypatch):
