@@ -70,6 +70,25 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.skip(sentence)
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser. Not of a whole run: the event loop that it leaves running would be in the way of other tests."""
+    from viewer_browser import browsing
+
+    with browsing() as made:
+        yield made
+
+
+@pytest.fixture
+def visit(browser: Any, base: str) -> Iterator[Any]:
+    """A tab of the browser at the viewer that a file of tests has as its `base`."""
+    from viewer_browser import Visit
+
+    made = Visit(browser, base)
+    yield made
+    made.close()
+
+
 @pytest.fixture(scope="module", params=["duckdb", pytest.param("clickhouse", marks=pytest.mark.needs("chdb"))])
 def each_store(request: pytest.FixtureRequest) -> Iterator[str]:
     """Has the engines of query_table.py ask one store after the other, and says which one."""

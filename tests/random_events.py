@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import string
 from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+# Other ones in each run; more at once for whoever changes a format: AUDITMW_EXAMPLES=5000 ./x test tests/test_formats_*
+THOROUGH = settings(
+    max_examples=int(os.environ.get("AUDITMW_EXAMPLES", "400")), suppress_health_check=list(HealthCheck)
+)
 SCHEMA = json.loads((Path(__file__).parent.parent / "src" / "auditmw" / "event.schema.json").read_text())
 END = "(?![\\s\\S])"  # how the schema says \Z
 # What separates, escapes or ends things in some format, and what is far from ASCII.

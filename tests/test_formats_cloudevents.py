@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from auditmw.formats.cloudevents import CloudEventsFormat
 from event_table import SAMPLES, every_event, same
-from random_events import SCHEMA, events
+from random_events import SCHEMA, THOROUGH, events
 
 FORMAT = CloudEventsFormat()
 # RFC 3986 §4.1, and that it is not empty.
@@ -55,7 +55,7 @@ def test_the_sdk_reads_every_event_there_is():
         check(event)
 
 
-@settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
+@THOROUGH
 @given(events())
 def test_the_sdk_reads_every_valid_event(event):
     check(event)

@@ -8,7 +8,7 @@ import pickle
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from auditmw.formats import record_format
@@ -16,12 +16,11 @@ from auditmw.formats.datapunt import DatapuntFormat
 from auditmw.formats.line import FormatError, LineError
 from event_table import SAMPLES, every_event
 from hostile_lines import imported
-from random_events import ANYTHING, KEYS, TEXTS, events
+from random_events import ANYTHING, KEYS, TEXTS, THOROUGH, events
 
 PRINTED, README = DatapuntFormat("0.4"), DatapuntFormat("readme")
 PROFILES = {"0.4": PRINTED, "readme": README}
 KEYS_OF_0_4 = ["http_request", "http_response", "user", "filter", "results", "type", "message"]
-THOROUGH = settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
 
 # What the packages printed, in tests/data/datapunt; and what else datapunt-audit-log 0.4.0 can print.
 PRINTED_BY_THE_PACKAGES = {

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from auditmw.formats.ecs import DERIVED, FIELDS, REMAINDER, VERSION, EcsFormat
 from event_table import SAMPLES, every_event
-from random_events import events
+from random_events import THOROUGH, events
 
 REGISTRY = json.loads((Path(__file__).parent / "data" / "ecs-9.4.0-fields.json").read_text())
 ECS = EcsFormat()
@@ -67,7 +67,7 @@ def test_every_event_there_is_has_fields_of_ecs_alone_with_values_of_their_types
         check(event)
 
 
-@settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
+@THOROUGH
 @given(events())
 def test_every_valid_event_has_fields_of_ecs_alone_with_values_of_their_types(event):
     check(event)

@@ -7,11 +7,11 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from auditmw.formats.gelf import FIELDS, HEADER, GelfFormat
 from event_table import SAMPLES, every_event, same
-from random_events import SCHEMA, events
+from random_events import SCHEMA, THOROUGH, events
 
 GELF = GelfFormat()
 OWN = {"version", "host", "short_message", "full_message", "timestamp", "level"}
@@ -46,7 +46,7 @@ def test_every_event_there_is_keeps_the_rules():
         check(event)
 
 
-@settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
+@THOROUGH
 @given(events())
 def test_every_valid_event_keeps_the_rules(event):
     check(event)

@@ -7,7 +7,7 @@ import re
 
 import apachelogs
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from auditmw.formats import record_format
@@ -17,7 +17,7 @@ from auditmw.formats.reblaze import NAMES, ReblazeFormat
 from auditmw.formats.registry import format_named
 from event_table import SAMPLES, every_event
 from hostile_lines import lines_of
-from random_events import events
+from random_events import THOROUGH, events
 from reblaze_expression import ORACLE
 
 NGINX = ("nginx:combined", "nginx:extended")
@@ -78,7 +78,7 @@ def check_lines(event):
     return line
 
 
-@settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
+@THOROUGH
 @given(events(), st.integers(0, 3))
 def test_any_event_is_a_line_that_readers_take_or_no_line(event, among):
     if among:  # most of them

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from auditmw.formats import RECORD_FORMATS, record_format
@@ -16,7 +16,7 @@ from auditmw.formats.mapping import TEXT, Field, Mapping
 from auditmw.formats.record import PROTOBUF, LosslessFormat, RecordError
 from conftest import is_module
 from event_table import SAMPLES, every_event, same
-from random_events import events, objects
+from random_events import THOROUGH, events, objects
 
 NAMES = ("ecs", "ocsf", "otlp", "otlp:protobuf", "cloudevents", "syslog", "gelf")
 FORMATS: dict[str, Any] = {
@@ -25,7 +25,6 @@ FORMATS: dict[str, Any] = {
 RENDERED = st.deferred(
     lambda: st.sampled_from([(each, each.render(event)) for each in FORMATS.values() for event in SAMPLES.values()])
 )
-THOROUGH = settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(

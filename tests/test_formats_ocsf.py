@@ -7,13 +7,13 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from jsonschema import Draft202012Validator
 
 from auditmw.formats.ocsf import OcsfFormat
 from auditmw.formats.record import RecordError
 from event_table import SAMPLES, every_event
-from random_events import events
+from random_events import THOROUGH, events
 
 CLASSES = {3002: "authentication", 4002: "http_activity", 6003: "api_activity", 6006: "file_hosting"}
 OCSF = OcsfFormat()
@@ -93,7 +93,7 @@ def test_what_the_scenarios_write_is_valid():
         check(event)
 
 
-@settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
+@THOROUGH
 @given(events())
 def test_every_valid_event_is_a_valid_record(event):
     check(event)

@@ -11,13 +11,13 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auditmw.formats import otlp, otlp_protobuf, record_format
 from auditmw.formats.record import PROTOBUF, RecordError, framed
 from event_table import SAMPLES, every_event, same
-from random_events import events
+from random_events import THOROUGH, events
 
 JSON = otlp.OtlpFormat()
 
@@ -107,7 +107,7 @@ def test_every_event_there_is_is_the_same_message_in_both_forms():
         check(event)
 
 
-@settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
+@THOROUGH
 @given(events())
 def test_every_valid_event_is_the_same_message_in_both_forms(event):
     check(event)

@@ -7,13 +7,13 @@ import json
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from auditmw.formats import record_format, structlog_format
 from auditmw.formats.console import ConsoleFormat
 from auditmw.formats.record import LosslessFormat, RecordError
 from event_table import SAMPLES, every_event, same
-from random_events import events
+from random_events import THOROUGH, events
 
 CONSOLE, NATIVE = record_format("console"), record_format("native")
 COLORED = ConsoleFormat(colors=True)
@@ -21,7 +21,6 @@ TEAMS = structlog_format([structlog.processors.JSONRenderer(sort_keys=True)])
 LOGFMT = structlog_format(
     [structlog.processors.LogfmtRenderer(bool_as_flag=False)], name="logfmt", media_type="text/plain"
 )
-THOROUGH = settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
 UPLOADED = SAMPLES["3-file-uploaded"]
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from auditmw.formats.syslog import PARAMETERS, SyslogFormat
 from event_table import SAMPLES, every_event, same
-from random_events import events
+from random_events import THOROUGH, events
 from syslog_server import Rsyslog
 
 SYSLOG = SyslogFormat()
@@ -51,7 +51,7 @@ def test_every_event_there_is_is_a_message_of_the_grammar():
         check(event)
 
 
-@settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
+@THOROUGH
 @given(events())
 def test_every_valid_event_is_a_message_of_the_grammar(event):
     check(event)
@@ -89,7 +89,7 @@ def test_rsyslog_understands_every_event_there_is(rsyslog):
 
 
 @pytest.mark.needs("rsyslogd")
-@settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
+@THOROUGH
 @given(event=events())
 def test_rsyslog_understands_every_valid_event(rsyslog, event):
     (received,) = rsyslog.understood([SYSLOG.render(event)])

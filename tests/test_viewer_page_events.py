@@ -7,17 +7,11 @@ import pytest
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from auditmw.viewer import Viewer, ViewerApp
-from viewer_browser import EVENTS, Visit, browsing, event_id, serving_wsgi, shop, status_of, write
+from viewer_browser import EVENTS, Visit, event_id, serving_wsgi, shop, status_of, write
 
 pytestmark = [pytest.mark.needs("playwright"), pytest.mark.needs("chromium")]
 
 HOUR = "2026-11-20T{:02}:00:00Z"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with browsing() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +22,6 @@ def base(tmp_path_factory):
     with serving_wsgi(mounted) as address:
         yield f"{address}/a/b/"
     viewer.close()
-
-
-@pytest.fixture
-def visit(browser, base):
-    made = Visit(browser, base)
-    yield made
-    made.close()
 
 
 def expect(locator):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from auditmw.viewer import ViewerApp
-from viewer_browser import Visit, browsing, serving_wsgi, write
+from viewer_browser import Visit, serving_wsgi, write
 from viewer_visitors import END, PEOPLE, RECORDED, SIGNED, expect, serious, visitors
 
 pytestmark = [pytest.mark.needs("playwright"), pytest.mark.needs("chromium")]
@@ -15,24 +15,11 @@ FUNNEL = f"?page=funnel&to={END}&{STEPS}"
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with browsing() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def base(tmp_path_factory):
     viewer = ViewerApp(write(tmp_path_factory.mktemp("funnel") / "audit", visitors()), open_to_all=True)
     with serving_wsgi(viewer) as address:
         yield f"{address}/"
     viewer.close()
-
-
-@pytest.fixture
-def visit(browser, base):
-    made = Visit(browser, base)
-    yield made
-    made.close()
 
 
 def bars(page):

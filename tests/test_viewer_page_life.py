@@ -5,16 +5,10 @@ import re
 import pytest
 
 from auditmw.viewer import ViewerApp
-from viewer_browser import Visit, browsing, serving_wsgi, write
+from viewer_browser import Visit, serving_wsgi, write
 from viewer_visitors import HOSTILE, busy, expect, hostile, night, serious, visitors
 
 pytestmark = [pytest.mark.needs("playwright"), pytest.mark.needs("chromium")]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with browsing() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +19,6 @@ def base(tmp_path_factory):
     with serving_wsgi(viewer) as address:
         yield f"{address}/"
     viewer.close()
-
-
-@pytest.fixture
-def visit(browser, base):
-    made = Visit(browser, base)
-    yield made
-    made.close()
 
 
 def paths(page):

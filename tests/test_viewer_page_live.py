@@ -6,15 +6,9 @@ import pytest
 
 import auditmw
 from auditmw.viewer import ASGIViewerApp, ViewerApp
-from viewer_browser import Visit, browsing, serving_asgi, serving_wsgi, shop, write
+from viewer_browser import Visit, serving_asgi, serving_wsgi, shop, write
 
 pytestmark = [pytest.mark.needs("playwright"), pytest.mark.needs("chromium")]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with browsing() as made:
-        yield made
 
 
 class Shop:

@@ -5,18 +5,12 @@ from importlib.resources import files
 import pytest
 
 from auditmw.viewer import ViewerApp
-from viewer_browser import Visit, browsing, event_id, request, serving_wsgi, shop, write
+from viewer_browser import Visit, event_id, request, serving_wsgi, shop, write
 
 pytestmark = [pytest.mark.needs("playwright"), pytest.mark.needs("chromium")]
 
 THEMES = ["light", "dark"]
 WIDTHS = [1280, 390]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with browsing() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,10 @@
 import pytest
 
 from auditmw.viewer import ViewerApp
-from viewer_browser import Visit, browsing, serving_wsgi, write
+from viewer_browser import Visit, serving_wsgi, write
 from viewer_visitors import HOSTILE, TRACE, expect, hostile, serious, trace, visitors
 
 pytestmark = [pytest.mark.needs("playwright"), pytest.mark.needs("chromium")]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with browsing() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +17,6 @@ def base(tmp_path_factory):
     with serving_wsgi(viewer) as address:
         yield f"{address}/"
     viewer.close()
-
-
-@pytest.fixture
-def visit(browser, base):
-    made = Visit(browser, base)
-    yield made
-    made.close()
 
 
 def rows(page):
