@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from auditmw.ship.batch import Batch, Entry, identified, parsed
+from auditmw.parsing import parse_event
+from auditmw.ship.batch import Batch, Entry, identified
 
 
 def batch_of(
@@ -17,7 +18,7 @@ def batch_of(
     """A batch of events that one writer numbered from `first`; `record` makes what the target takes."""
     entries = []
     for seq, body in enumerate(bodies, first):
-        event = parsed(body)
+        event = parse_event(body)
         entry = Entry(writer, seq, identified(event, writer, seq), body, body)
         entries.append(entry._replace(record=record(entry, event)))
     return Batch(entries)

@@ -118,6 +118,7 @@ DIFFICULT: dict[str, bytes] = {
     "a long name": body(18, **{"n" * 20_000: 1}),
     "a long text": body(19, note="x" * 700_000),
     "deep nesting": body(20)[:-1] + b',"deep":' + b"[" * 100 + b"]" * 100 + b"}",
+    "nesting that no parser goes down": body(22)[:-1] + b',"deep":' + b"[" * 3000 + b"]" * 3000 + b"}",
     "a timestamp in another zone": body(21, timestamp="2026-11-20T01:02:03+05:30"),
 }
 

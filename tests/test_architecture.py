@@ -87,8 +87,9 @@ TABLE = {
     "exchange": row("caching compose facts forks head outcome policy record request " + FIVE),
     # The way into the journal and out of it.
     "journal": row(),
+    "parsing": row(others="orjson"),
     "archive": row("journal", "duckdb orjson"),
-    "reading": row("archive event journal", "orjson"),
+    "reading": row("archive event journal parsing"),
     "emitter": row("event trace health journal"),
     "stream_format": row("event formats", "orjson"),
     "audit": row("emitter formats forks head health journal policy request ship stream_format " + FIVE, "asgiref"),
@@ -104,18 +105,18 @@ TABLE = {
     "resolvers": row("identity request"),
     "testing": row("event", "orjson jsonschema"),
     # What looks at the events: outside of the request path, from `auditmw[query]` on.
-    "query": row("archive journal reading", "duckdb orjson"),
+    "query": row("archive journal parsing reading", "duckdb orjson"),
     "formats": row("event", "orjson structlog crossplane apachelogs google opentelemetry"),
     "ship": row(
-        "archive formats journal", "orjson psycopg redis google grpc opentelemetry asyncio nats confluent_kafka"
+        "archive formats journal parsing", "orjson psycopg redis google grpc opentelemetry asyncio nats confluent_kafka"
     ),
-    "reconcile": row("archive journal ship"),
+    "reconcile": row("archive journal parsing ship"),
     "clickhouse": row("archive query ship", "orjson"),
     "places": row("clickhouse query reading"),
-    "collect": row("archive event formats journal ship", "confluent_kafka duckdb nats orjson"),
+    "collect": row("archive event formats journal parsing ship", "confluent_kafka duckdb nats orjson"),
     "importing": row("archive event formats journal redact shapes", "orjson zstandard"),
     "viewer": row(
-        f"archive clickhouse formats forks journal places query {PUBLIC_API}", "asgiref asyncio orjson werkzeug"
+        f"archive clickhouse formats forks journal parsing places query {PUBLIC_API}", "asgiref asyncio orjson werkzeug"
     ),
     # The outermost: nobody imports these.
     "contrib": row(PUBLIC_API),

@@ -342,6 +342,16 @@ def test_damage_fails_and_says_where(directory):
     assert f"{file.name} at {len(lines[0])}: bad checksum" in finding.seen
 
 
+def test_events_that_are_nested_too_deep_are_noticed_and_no_damage(tmp_path):
+    journal = Journal(tmp_path)
+    journal.append(b'{"event":"deep","more":' + b"[" * 3000 + b"]" * 3000 + b"}")
+    journal.close()
+    reading = read_journal(tmp_path)
+    found = {finding.check: finding for finding in check_journal(reading, 0, datetime.now(UTC))}
+    assert (found["journal.depth"].level, found["journal.damage"].level) == ("warn", "ok")
+    assert "1 events are nested more than 200 levels deep" in found["journal.depth"].seen
+
+
 def test_a_removed_line_fails_and_is_counted(directory):
     (file,) = (directory / "journal").iterdir()
     lines = file.read_bytes().splitlines(keepends=True)

@@ -303,6 +303,47 @@ def test_a_directory_that_this_user_may_not_read_is_said_so(arguments):
     assert "Permission denied" in " ".join(result.output.split())
 
 
+DEEP = request(2, "/deep", user="bob")[:-1] + b',"data":{"n":1,"tree":' + b'{"a":' * 3000 + b"1" + b"}" * 3002
+SO_DEEP = "1 event is nested more than 200 levels deep, and shown no deeper"
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["in the journal", "archived"])
+def deep(request, tmp_path_factory):
+    """A directory with an event of another program that is nested deeper than parsers go, between two others."""
+    home = tmp_path_factory.mktemp("deep")
+    write_file(home, "w", 1, [BODIES[0], DEEP, BODIES[2]])
+    if request.param:
+        archive(home)
+    return home
+
+
+@pytest.mark.parametrize(
+    "form", [["-o", "table"], ["-o", "csv"], ["--format", "ecs"], ["--format", "syslog"], ["--format", "otlp"]], ids=str
+)
+@pytest.mark.parametrize("command", [["query"], ["tail"]], ids=str)
+def test_an_event_that_is_nested_too_deep_is_shown_as_far_as_it_can_be_and_that_is_said(deep, command, form):
+    result = CliRunner().invoke(program, [*command, str(deep), *form])
+    assert result.exit_code == 1
+    assert "/deep" in result.stdout
+    assert SO_DEEP in result.stderr
+    assert "/login" in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["user", "bob"], ["context", "id-2", "--same", "user"]], ids=str)
+def test_an_event_that_is_nested_too_deep_breaks_no_timeline_and_no_context(deep, arguments):
+    result = CliRunner().invoke(program, [arguments[0], str(deep), *arguments[1:], "-o", "table"])
+    assert result.exit_code == 1
+    assert "/deep" in result.stdout
+    assert SO_DEEP in result.stderr
+
+
+@pytest.mark.parametrize("command", ["query", "tail"])
+def test_an_event_that_is_nested_too_deep_is_given_as_it_was_written(deep, command):
+    result = run(deep, command, "-o", "ndjson")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.encode().splitlines() == [BODIES[0], DEEP, BODIES[2]]
+
+
 @pytest.mark.parametrize("command", ["query", "count", "archive"])
 def test_a_directory_that_is_not_there_is_named(tmp_path, command):
     result = run(tmp_path / "nowhere", command)

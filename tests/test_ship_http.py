@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from auditmw.parsing import parse_event
 from auditmw.ship.address import AddressError
-from auditmw.ship.batch import Batch, Entry, identified, parsed
+from auditmw.ship.batch import Batch, Entry, identified
 from auditmw.ship.http_client import retry_after_seconds
 from auditmw.ship.status import statuses
 from auditmw.ship.target import Accepted, RejectedError, RetryableError, Target, TooLargeError, UnusableError
@@ -49,9 +50,9 @@ class Endpoint(Service):
 
     def __call__(self, received: Received) -> Reply:
         lines = received.body.split(b"\n")[:-1]
-        if any(is_poison(parsed(line)) for line in lines):
+        if any(is_poison(parse_event(line)) for line in lines):
             return as_json({"error": "a line is poison"}, 400)
-        self.rows += [(parsed(line).get("id"), line) for line in lines]
+        self.rows += [(parse_event(line).get("id"), line) for line in lines]
         return Reply(204)
 
     def url(self, place: str) -> str:
@@ -73,7 +74,7 @@ class Elasticsearch(Service):
         return as_json({"errors": any(item["status"] > 299 for item in items), "items": [{"create": i} for i in items]})
 
     def create(self, document: str, source: bytes) -> dict[str, Any]:
-        if is_poison(parsed(source)):
+        if is_poison(parse_event(source)):
             return {"status": 400, "error": {"type": "document_parsing_exception", "reason": "failed to parse"}}
         if document in self.ids:
             return {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "exists"}}
@@ -96,7 +97,7 @@ class Loki(Service):
 
     def __call__(self, received: Received) -> Reply:
         streams = json.loads(received.body)["streams"]
-        if any(is_poison(parsed(line.encode())) for stream in streams for _, line in stream["values"]):
+        if any(is_poison(parse_event(line.encode())) for stream in streams for _, line in stream["values"]):
             return Reply(400, b"entry for stream '{job=\"auditmw\"}' has timestamp too old")
         for stream in streams:
             for time_ns, line in stream["values"]:
@@ -104,7 +105,7 @@ class Loki(Service):
                 key = (json.dumps(stream["stream"], sort_keys=True), time_ns, line)
                 if key not in self.seen:
                     self.seen.add(key)
-                    self.rows.append((parsed(line.encode()).get("id"), line.encode()))
+                    self.rows.append((parse_event(line.encode()).get("id"), line.encode()))
         return Reply(204)
 
 
@@ -118,7 +119,7 @@ class Splunk(Service):
             return as_json({"acks": dict.fromkeys(map(str, json.loads(received.body)["acks"]), True)})
         taken = []
         for line in received.body.split(b"\n"):
-            content = parsed(line)
+            content = parse_event(line)
             if is_poison(content["event"]):
                 return as_json({"text": "Invalid data format", "code": 6, "invalid-event-number": 0}, 400)
             taken.append((content["event"].get("id"), line[line.index(b',"event":') + len(b',"event":') : -1]))
@@ -204,7 +205,7 @@ class TestSplunk(ShipConformance):
 
 def entry(number: int, each: bytes | None = None) -> Entry:
     each = body(number) if each is None else each
-    event = parsed(each)
+    event = parse_event(each)
     return Entry("w", number, identified(event, "w", number), each, each)
 
 

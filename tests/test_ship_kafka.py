@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
+from auditmw.parsing import parse_event
 from auditmw.ship.address import AddressError
 from auditmw.ship.batch import Batch, Entry, identified
 from auditmw.ship.kafka_broker import OnceAMinute, trouble_of
@@ -62,7 +63,7 @@ class TopicPlace(Place):
 
     def rows(self) -> list[tuple[str, bytes]]:
         return [
-            (identified(json.loads(row.value), "row", row.offset), row.value) for row in self.kafka.rows(self.topic)
+            (identified(parse_event(row.value), "row", row.offset), row.value) for row in self.kafka.rows(self.topic)
         ]
 
     def down(self) -> None:

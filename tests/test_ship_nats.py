@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from auditmw.parsing import parse_event
 from auditmw.ship.address import AddressError
 from auditmw.ship.batch import Batch, Entry, identified
 from auditmw.ship.shipper import Shipper
@@ -69,7 +70,7 @@ class StreamPlace(Place):
         return [(self.ident(data, at), data) for at, (_, _, data) in enumerate(rows)]
 
     def ident(self, data: bytes, at: int) -> str:
-        return identified(json.loads(data), "row", at)
+        return identified(parse_event(data), "row", at)
 
     def down(self) -> None:
         self.server.kill()

@@ -13,8 +13,9 @@ pytest.importorskip("google.rpc.status_pb2")
 import grpc
 
 from auditmw.formats.otlp_protobuf import OtlpProtobufFormat
+from auditmw.parsing import parse_event
 from auditmw.ship.address import AddressError
-from auditmw.ship.batch import Batch, Entry, identified, parsed
+from auditmw.ship.batch import Batch, Entry, identified
 from auditmw.ship.status import statuses
 from auditmw.ship.target import Accepted, RejectedError, RetryableError, Target, TooLargeError, UnusableError
 from auditmw.ship.targets import MissingExtraError, target_for
@@ -38,7 +39,7 @@ CODES = grpc.StatusCode
 
 def entry(number: int, each: bytes | None = None) -> Entry:
     each = body(number) if each is None else each
-    event = parsed(each)
+    event = parse_event(each)
     return Entry("w", number, identified(event, "w", number), each, each)
 
 

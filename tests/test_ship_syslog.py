@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from auditmw.formats.syslog import SyslogFormat
+from auditmw.parsing import parse_event
 from auditmw.ship.address import AddressError
-from auditmw.ship.batch import Batch, Entry, identified, parsed
+from auditmw.ship.batch import Batch, Entry, identified
 from auditmw.ship.status import statuses
 from auditmw.ship.target import Accepted, RetryableError, Target, UnusableError
 from auditmw.ship.targets import target_for
@@ -111,7 +112,7 @@ class TestRsyslog(ShipConformance):
 
 def entry(number: int, each: bytes | None = None) -> Entry:
     each = body(number) if each is None else each
-    event = parsed(each)
+    event = parse_event(each)
     return Entry("w", number, identified(event, "w", number), each, SYSLOG.render(event))
 
 

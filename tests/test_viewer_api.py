@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
+from archive_events import write_file
+from auditmw.parsing import DEEPER
 from query_table import at
 from servers import poll
 from viewer_site import ACME, Site, all_events, event_id, write
@@ -64,6 +66,21 @@ def test_an_event_is_found_by_its_id(site):
     found = site.answer("event", id=event_id("acme", 3))
     assert found["event"] == next(made for made in all_events() if made["id"] == event_id("acme", 3))
     assert site.answer("event", id="nothing") == {"event": None, "cursor": None, "partial": None}
+
+
+def test_an_event_that_is_nested_too_deep_is_shown_as_far_as_it_can_be(tmp_path):
+    before, after = all_events()[:2]
+    body = orjson.dumps({**before, "id": "deep", "actor": {"id": "bob"}})[:-1]
+    body += b',"data":' + b"[" * 3000 + b"]" * 3000 + b"}"
+    write_file(tmp_path / "audit", "w", 1, [orjson.dumps(before), body, orjson.dumps(after)])
+    site = Site(tmp_path / "audit")
+    for answer in (site.answer("events"), site.answer("timeline/user", id="bob")["visits"][0]):
+        assert any(DEEPER in orjson.dumps(event).decode() for event in shown(answer))
+    assert site.answer("event", id="deep")["event"]["actor"] == {"id": "bob"}
+    assert site.answer("context", id="deep", same="user")["entry"]["event"]["id"] == "deep"
+    assert site.get("export").data.splitlines()[1] == body
+    assert "deep" in site.get("export", format="csv", columns="id,data").text
+    site.app.close()
 
 
 def test_the_context_of_an_event_is_what_is_around_it(site):

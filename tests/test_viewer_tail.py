@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from werkzeug.exceptions import Forbidden
 
 import auditmw
+from archive_events import write_file
 from auditmw.journal.layout import JOURNAL
 from auditmw.viewer import ASGIViewerApp, Viewer, ViewerApp
 from auditmw.viewer import asgi as asgi_module
@@ -58,6 +59,14 @@ def test_what_is_written_comes_once_in_order(shop):
     after = news(directory, Position.read(found.cursor), everything)
     assert names(after) == ["three"]
     assert names(news(directory, Position.read(after.cursor), everything)) == []
+
+
+def test_an_event_that_is_nested_too_deep_comes_as_any_other(shop):
+    _, directory = shop
+    since = position(directory)
+    body = b'{"event":"deep","more":' + b"[" * 3000 + b"]" * 3000 + b"}"
+    write_file(directory, "other", 1, [body])
+    assert [entry.body for entry in news(directory, since, everything).entries] == [body]
 
 
 def test_any_process_goes_on_from_a_position(shop):

@@ -6,15 +6,15 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import orjson
-
 from auditmw.event import Event
 from auditmw.journal import Damage, read_events
+from auditmw.parsing import parse_event
 
 
 def read(directory: str | os.PathLike[str], *, on_damage: Callable[[Damage], None] | None = None) -> Iterator[Event]:
     """The events of an audit directory, in time order, each once.
 
+    What other programs wrote is read as far as it can be: None where a number is none, and no deeper than 200 levels.
     Damaged lines are left out, copied to ``DIR/quarantine`` and told to `on_damage`. Where intent records are on, a
     request whose process died has the outcome ``unknown``, reason ``process_died``. Raises FileNotFoundError when there
     is no such directory, or one that holds other things; ModuleNotFoundError when part of it is archived and DuckDB is
@@ -26,8 +26,8 @@ def read(directory: str | os.PathLike[str], *, on_damage: Callable[[Damage], Non
     if (Path(directory) / "archive").is_dir():
         from auditmw import archive  # which needs DuckDB
 
-        return archive.read_events(directory, loads=orjson.loads, on_damage=on_damage)
-    return read_events(directory, loads=orjson.loads, on_damage=on_damage)
+        return archive.read_events(directory, loads=parse_event, on_damage=on_damage)
+    return read_events(directory, loads=parse_event, on_damage=on_damage)
 
 
 def what_is_wrong_with(directory: str | os.PathLike[str]) -> str | None:

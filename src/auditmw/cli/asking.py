@@ -80,7 +80,7 @@ def _asking(command: Callable[..., Any], query_parameter: Callable[..., Any]) ->
             command(Asking(engine, scope, shown), **others)
         shown.close()
         context = click.get_current_context()
-        whole = EXIT_FOUND if shown.left_out else EXIT_OK
+        whole = EXIT_OK if shown.is_whole else EXIT_FOUND
         context.exit(whole if context.obj is None else context.obj)
 
     asked: Callable[..., Any] = place_argument(query_parameter(_time_limit(range_options(output_options(asks)))))

@@ -15,23 +15,28 @@ import orjson
 
 from auditmw.cli.lines import text_at
 from auditmw.journal import Damage, FileReader, journal_files, read_events
+from auditmw.parsing import parse_event, shallow
 from auditmw.places import Place
-from auditmw.query.answers import parse_event
 from auditmw.query.language import Query
 from auditmw.query.page import PAGE_LIMIT, Entry, pages
 from auditmw.query.scope import Scope
 
 
 class WrittenEvent(dict[str, Any]):
-    """An event as a dict, and `raw`: its JSON object exactly as it was written."""
+    """An event as a dict, and `raw`: its JSON object exactly as it was written.
+
+    `is_cut`: it is nested so deep that the dict has not all of it.
+    """
 
     raw: bytes
+    is_cut: bool
 
     @classmethod
     def parse(cls, body: bytes) -> WrittenEvent:
         """Return the event of one JSON object; ValueError when it is none. For the `loads` of the journal's readers."""
-        event = cls(parse_event(body))
-        event.raw = body
+        within = shallow(body)
+        event = cls(parse_event(within))
+        event.raw, event.is_cut = body, within is not body
         return event
 
 
@@ -105,7 +110,7 @@ def _no_newer_than_nth(directory: Path, limit: int) -> datetime | None:
 
 def _time_and_id(body: bytes) -> tuple[str | None, str]:
     try:
-        event = orjson.loads(body)
+        event = parse_event(body)
     except ValueError:
         return None, ""
     # A pending event is not shown beside its final one.

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.text import Text
 
-from auditmw.cli.events import raw
+from auditmw.cli.events import WrittenEvent, raw
 from auditmw.cli.lines import EventLines
 from auditmw.cli.moments import ZONE_HELP, local_zone, zone
 from auditmw.cli.printable import printable, printable_json
@@ -27,12 +27,12 @@ from auditmw.cli.records import Records
 from auditmw.cli.tables import Table, rich_table
 from auditmw.formats.csv import csv_row
 from auditmw.formats.record import RecordFormat
+from auditmw.parsing import LEVELS
 from auditmw.query.answers import COLUMNS, answer_json, cell
 from auditmw.query.language.fields import UnknownFieldError, find
 
 EXIT_OK = 0
 EXIT_FOUND = 1  # the command did its work and found something wrong: damage, a failed check
-EXIT_USAGE = 2  # click's own code for wrong arguments
 EXIT_UNREADABLE = 3  # what was asked for cannot be read or done
 
 FORMATS = ("auto", "table", "ndjson", "json", "csv")
@@ -123,6 +123,7 @@ class Output:
         self._terminal = terminal
         self._records = None if record_format is None else Records(record_format, output, terminal=terminal)
         self.events = 0  # how many were written
+        self._cut = 0  # of these, how many not as deep as they are nested
         self.quiet = quiet
         self._lines = EventLines(timezone, self.console.width if terminal else None)
         self._count = 0
@@ -131,6 +132,8 @@ class Output:
     def event(self, event: Mapping[str, Any]) -> None:
         """Write one event: a line for a human, or its JSON bytes."""
         self.events += 1
+        as_written = self._records is None and self.format in {"ndjson", "json"}
+        self._cut += not as_written and isinstance(event, WrittenEvent) and event.is_cut
         if self._records is not None:
             self._records.write(event)
         elif self.format == "table":
@@ -178,9 +181,9 @@ class Output:
         sys.stdout.buffer.write(text)
 
     @property
-    def left_out(self) -> int:
-        """How many events the format had no record for."""
-        return 0 if self._records is None else self._records.left_out
+    def is_whole(self) -> bool:
+        """Whether all of every event was written: the format had a record for it, and it is not nested too deep."""
+        return not self._cut and (self._records is None or not self._records.left_out)
 
     def close(self) -> None:
         """End the JSON array, if there is one, flush, and say what was left out."""
@@ -190,6 +193,11 @@ class Output:
         missing = None if self._records is None else self._records.what_is_missing()
         if missing is not None:
             self.problem(missing)
+        if self._cut:
+            events = "1 event is" if self._cut == 1 else f"{self._cut:,} events are"
+            self.problem(
+                f"{events} nested more than {LEVELS} levels deep, and shown no deeper; -o ndjson has all of it."
+            )
 
     def flush(self) -> None:
         """Hand everything written so far to the reader."""

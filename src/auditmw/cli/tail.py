@@ -76,7 +76,7 @@ def tail(place: Place, query: tuple[str, ...], follow: bool, limit: int, since: 
     except OSError as error:
         raise unreadable(place, error) from error
     shown.close()
-    click.get_current_context().exit(EXIT_FOUND if damage.seen or shown.left_out else EXIT_OK)
+    click.get_current_context().exit(EXIT_FOUND if damage.seen or not shown.is_whole else EXIT_OK)
 
 
 class _Damage:

@@ -12,6 +12,7 @@ import orjson
 from auditmw.collect.feed import Message
 from auditmw.event import SCHEMA, SEVERITY, Event, timestamp
 from auditmw.journal import seal
+from auditmw.parsing import shallow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FAMILY = "auditmw.event/"
@@ -39,8 +40,8 @@ def event_of(body: bytes) -> Known:
 def parsed(body: bytes) -> tuple[bytes, Event]:
     """Return the JSON of the event that a message is, and the event. Raises ForeignError."""
     try:
-        event: Any = orjson.loads(body)
-    except ValueError as error:  # what orjson does not read, no reader of the journal does
+        event: Any = orjson.loads(shallow(body))
+    except ValueError as error:
         raise ForeignError(f"expected JSON, not {body[:60]!r}: {error}") from error
     if not isinstance(event, dict):
         raise ForeignError(f"expected a JSON object, not {body[:60]!r}")

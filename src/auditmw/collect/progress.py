@@ -12,10 +12,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import orjson
-
 from auditmw.collect.events import nanoseconds, time_of
 from auditmw.collect.feed import Message
+from auditmw.parsing import parse_event
 from auditmw.ship.status import IDLE_STATES, STATUS, Lag, Metrics, Status, last_told, prometheus
 
 COLLECT = "collect"
@@ -38,8 +37,8 @@ def lag_of(waiting: int, oldest: Message | None, now_ns: int) -> Lag:
     seconds = 0.0
     if oldest is not None:
         try:
-            moment = time_of(orjson.loads(oldest.body))
-        except (ValueError, AttributeError):
+            moment = time_of(parse_event(oldest.body))
+        except ValueError:
             moment = None
         seconds = max(0.0, (now_ns - nanoseconds(moment)) / 1e9) if moment else 0.0
     return Lag(events=waiting, seconds=round(seconds, 3))

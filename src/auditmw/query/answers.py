@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 
+from auditmw.parsing import parse_event, shallow
 from auditmw.query.language.fields import Field
 from auditmw.query.language.matching import values_of
 from auditmw.query.page import Entry
@@ -44,27 +44,15 @@ def answer_json(answer: object) -> bytes:
 def event_json(body: bytes) -> orjson.Fragment:
     """Return an event to stand in JSON, as it was written.
 
-    What only some readers take for JSON (NaN, half of a character) would spoil the whole answer: such an event is
-    written anew, with null in place of a number that is none.
+    What only some readers take for JSON (NaN, half of a character) would spoil the whole answer, and so would what is
+    nested deeper than they go: such an event is written anew, with null in place of a number that is none.
     """
+    body = shallow(body)
     try:
         orjson.loads(body)
     except ValueError:
         body = json.dumps(parse_event(body)).encode()
     return orjson.Fragment(body)
-
-
-def parse_event(body: bytes) -> Any:
-    """Return the JSON value of an event's bytes. Raises ValueError where it is none."""
-    try:
-        return orjson.loads(body)
-    except ValueError:
-        return json.loads(body, parse_constant=_finite, parse_float=_finite)
-
-
-def _finite(text: str) -> float | None:
-    number = float(text)
-    return number if math.isfinite(number) else None
 
 
 def cell(event: Mapping[str, Any], field: Field) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
+from auditmw.parsing import parse_event
 from auditmw.query.cursor import Key, from_cursor, to_cursor
 from auditmw.query.engine import Engine
 from auditmw.query.language.predicate import LOOKED_UP, Predicate
@@ -33,9 +33,8 @@ class Entry(NamedTuple):
 
     @property
     def event(self) -> dict[str, Any]:
-        """The event, parsed anew each time."""
-        event: dict[str, Any] = json.loads(self.body)
-        return event
+        """The event, parsed anew each time; None where a number is none, and not deeper than 200 levels."""
+        return parse_event(self.body)
 
     @property
     def cursor(self) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from auditmw.journal.cursor import SHIP
-from auditmw.ship.batch import Batch, Entry, identified, parsed
+from auditmw.parsing import parse_event
+from auditmw.ship.batch import Batch, Entry, identified
 from auditmw.ship.deadletters import DeadLetters
 from auditmw.ship.delivery import Delivered, deliver
 from auditmw.ship.target import Target
@@ -42,7 +43,7 @@ def _batches(events: Iterable[tuple[str, int, bytes]], target: Target) -> Iterat
         if entries and (len(entries) == target.max_events or size + len(body) > target.max_bytes):
             yield Batch(entries)
             entries, size = [], 0
-        event = parsed(body)
+        event = parse_event(body)
         entry = Entry(writer, seq, identified(event, writer, seq), body, body)
         entries.append(entry._replace(record=target.record(entry, event)))
         size += len(body)

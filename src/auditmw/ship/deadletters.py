@@ -22,7 +22,8 @@ from typing import NamedTuple
 import orjson
 
 from auditmw.journal.smallfile import FILE_MODE, hand_over, sync
-from auditmw.ship.batch import Entry, identified, parsed
+from auditmw.parsing import parse_event
+from auditmw.ship.batch import Entry, identified
 
 DEAD, SENDING = "dead.jsonl", "dead.sending.jsonl"
 _EVENT = b',"event":'
@@ -147,7 +148,7 @@ class DeadLetters:
             head, _, tail = line.partition(_EVENT)
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 told, body = orjson.loads(head + b"}"), tail[: tail.rindex(b"}")]
-                event, (writer, seq) = parsed(body), (told["writer"], told["seq"])
+                event, (writer, seq) = parse_event(body), (told["writer"], told["seq"])
                 entry = Entry(writer, seq, identified(event, writer, seq), body, body)
                 yield Letter(entry, told["batch"], told["reason"])
 

@@ -25,7 +25,8 @@ from auditmw.journal.events import NOT_JSON
 from auditmw.journal.intents import cut_off, is_pending
 from auditmw.journal.layout import JOURNAL, sort_key
 from auditmw.journal.reader import UNREADABLE, OnDamage, damage_handler
-from auditmw.ship.batch import Batch, Entry, identified, parsed
+from auditmw.parsing import parse_event
+from auditmw.ship.batch import Batch, Entry, identified
 from auditmw.ship.portion import Portion, Taken, Track
 
 LIST_AGAIN_SECONDS = 1.0
@@ -201,8 +202,8 @@ class Source:
         if not track.passes(name, end, line.seq):
             return
         try:
-            event = parsed(body)
-        except (ValueError, RecursionError):
+            event = parse_event(body)
+        except ValueError:
             self._aside(Damage(line.file, line.offset, end - line.offset, NOT_JSON))
             return
         if is_pending(event):
@@ -234,7 +235,7 @@ class Source:
             if line is None:
                 taken.counts["missing"] += 1
                 continue
-            event = cut_off(parsed(line.body))
+            event = cut_off(parse_event(line.body))
             self._add(line.seq, _as_json(event), event, track, taken)
         return count
 

@@ -20,6 +20,7 @@ from auditmw.journal import FileReader, journal_files, smallfile, writer_of
 from auditmw.journal.cursor import SHIP, Cursor, Position, cursors
 from auditmw.journal.frame import MAX_LINE_BYTES
 from auditmw.journal.layout import sort_key
+from auditmw.parsing import parse_event
 from auditmw.ship.deadletters import DeadLetters
 from auditmw.ship.lease import is_leased
 
@@ -142,7 +143,7 @@ def _first(files: Iterable[tuple[Path, int]]) -> tuple[int, datetime | None]:
     for file, offset in files:
         for line in FileReader(file, offset=offset).lines():
             with contextlib.suppress(ValueError, TypeError, AttributeError):
-                stamp = datetime.fromisoformat(json.loads(line.body)["timestamp"])
+                stamp = datetime.fromisoformat(parse_event(line.body)["timestamp"])
                 return line.seq, stamp if stamp.tzinfo else None
             return line.seq, None
     return 1, None

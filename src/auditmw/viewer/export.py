@@ -9,8 +9,9 @@ from typing import Any
 from werkzeug.wrappers import Response
 
 from auditmw.formats.csv import csv_row
+from auditmw.parsing import parse_event
 from auditmw.query import Count, Entry, Page, count, pages
-from auditmw.query.answers import COLUMNS, cell, parse_event
+from auditmw.query.answers import COLUMNS, cell
 from auditmw.query.language.fields import find
 from auditmw.query.page import Order
 from auditmw.viewer.asking import Ask

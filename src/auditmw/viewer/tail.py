@@ -27,8 +27,8 @@ import orjson
 from auditmw.journal.intents import is_pending, may_be_pending
 from auditmw.journal.layout import journal_files, writer_of
 from auditmw.journal.reader import FileReader, Line
+from auditmw.parsing import parse_event
 from auditmw.query import Entry, Scope, parse
-from auditmw.query.answers import parse_event
 from auditmw.query.cursor import Key
 from auditmw.viewer.asking import Ask
 from auditmw.viewer.refusals import Refusal, asked
@@ -146,11 +146,9 @@ def _found(
 def _event(line: Line) -> dict[str, Any] | None:
     try:
         event = parse_event(line.body)
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
-    if not isinstance(event, dict) or (may_be_pending(line.body) and is_pending(event)):
-        return None
-    return event
+    return None if may_be_pending(line.body) and is_pending(event) else event
 
 
 def _moment(stamp: str) -> datetime | None:

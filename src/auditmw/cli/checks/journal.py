@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from auditmw.cli.checks.finding import Finding, fail, ok, warn
 from auditmw.cli.lines import is_request, text_at, value_at
 from auditmw.journal import Damage, Line, dead_writers, journal_files, read_lines, writer_of
+from auditmw.parsing import LEVELS, parse_event, shallow
 
 RECENT_REQUESTS = 1_000
 SHOWN_DAMAGE = 5
@@ -37,6 +36,7 @@ class Reading:
     last: str = ""
     last_here: str = ""  # without imported lines
     damaged: int = 0
+    deep: int = 0  # events that are nested too deep to be shown whole
     missing: int = 0
     damage: list[Damage] = field(default_factory=list)
     lost: Counter[str] = field(default_factory=Counter)
@@ -79,19 +79,19 @@ def check_journal(reading: Reading, archived: int, now: datetime) -> Iterator[Fi
     yield _damage(reading)
     yield _writers(reading)
     yield _lost(reading)
+    yield from _deep(reading)
     yield from _times(reading, now)
 
 
 def _take(reading: Reading, line: Line, before: tuple[str, str]) -> tuple[str, str]:
     """Count one line; `before` and the result are the writer and the timestamp of the line before."""
     try:
-        event = orjson.loads(line.body)
+        event = parse_event(line.body)
     except ValueError:
-        event = None
-    if not isinstance(event, dict):
         reading.damaged += 1
         return before
     reading.events += 1
+    reading.deep += shallow(line.body) is not line.body
     stamp = text_at(event, "timestamp") or ""
     reading.first = min(reading.first or stamp, stamp)
     reading.last = max(reading.last, stamp)
@@ -169,6 +169,12 @@ def _lost(reading: Reading) -> Finding:
         f"{reading.lost.total()} events could not be written: {reasons}",
         f"mend the cause; the events {GAP_EVENT} in the journal say when it was",
     )
+
+
+def _deep(reading: Reading) -> Iterator[Finding]:
+    if reading.deep:
+        seen = f"{reading.deep} events are nested more than {LEVELS} levels deep, and shown no deeper"
+        yield warn("journal.depth", seen, "query -o ndjson gives them as they were written; who writes such events?")
 
 
 def _times(reading: Reading, now: datetime) -> Iterator[Finding]:

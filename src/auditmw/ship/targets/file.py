@@ -12,8 +12,9 @@ from pathlib import Path
 
 from auditmw.formats.record import PROTOBUF, RecordFormat, framed
 from auditmw.formats.records import record_format
+from auditmw.parsing import parse_event
 from auditmw.ship.address import Address, AddressError
-from auditmw.ship.batch import Batch, parsed
+from auditmw.ship.batch import Batch
 from auditmw.ship.idset import IdSet
 from auditmw.ship.target import Accepted, Inventory, Mention, RetryableError, Target, UnusableError
 
@@ -84,8 +85,8 @@ class FileTarget(Inventory):
 
 def _id_in(line: bytes) -> str | None:
     try:
-        ident = parsed(line).get("id")
-    except (ValueError, RecursionError):  # a torn line
+        ident = parse_event(line).get("id")
+    except ValueError:  # a torn line
         return None
     return ident if isinstance(ident, str) else None
 
