@@ -64,7 +64,7 @@ def test_what_is_written_comes_once_in_order(shop):
 def test_an_event_that_is_nested_too_deep_comes_as_any_other(shop):
     _, directory = shop
     since = position(directory)
-    body = b'{"event":"deep","more":' + b"[" * 3000 + b"]" * 3000 + b"}"
+    body = b'{"event":"deep","timestamp":"2999-01-01T00:00:00Z","more":' + b"[" * 3000 + b"]" * 3000 + b"}"
     write_file(directory, "other", 1, [body])
     assert [entry.body for entry in news(directory, since, everything).entries] == [body]
 
