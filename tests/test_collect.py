@@ -25,6 +25,7 @@ from auditmw.journal import journal_files, writer_of
 from auditmw.journal.spans import Messages
 from auditmw.ship.address import AddressError
 from auditmw.ship.target import RetryableError
+from journal_tools import needs_root, tmpfs
 from listed_feed import OTHER, TRACK, Listed, bodies
 from ship_conformance import DIFFICULT, FakeTime, body, ident, idents
 
@@ -272,6 +273,14 @@ def test_a_full_disk_costs_a_pause_and_nothing_else(tmp_path, monkeypatch):
     assert feed.acknowledged == {}
     collector(tmp_path, feed).run_once()
     assert found(tmp_path) == idents(1, 30)
+
+
+@needs_root
+def test_what_is_said_of_a_full_disk_names_the_directory(tmp_path):
+    with tmpfs(tmp_path / "disk", "size=64k") as disk:
+        feed = Listed({TRACK: bodies(1, 1000)})
+        with pytest.raises(OSError, match=f"No space left on device: '{disk}"):
+            collector(disk / "audit", feed).run_once()
 
 
 def test_of_two_collectors_one_works(tmp_path):

@@ -94,6 +94,60 @@ def test_a_failure_is_told_with_its_reason_and_what_waits_gets_older(tmp_path, e
     each._let_go()
 
 
+class Away(Listed):
+    """A feed whose server is away until it `is_there`."""
+
+    is_there = False
+
+    def connect(self) -> str:
+        if not self.is_there:
+            raise RetryableError("nobody answers")
+        return super().connect()
+
+
+def test_a_collector_whose_stream_was_never_reached_says_so_until_it_is(tmp_path):
+    time, feed = Clock(), Away({TRACK: bodies(1, 5)})
+    each = collector(tmp_path, feed, time, name="never-reached")
+    each._attempt()
+    [status] = collecting(tmp_path, time.now())
+    assert (status.name, status.state, status.last_error) == ("never-reached", "retrying", "nobody answers")
+    with pytest.raises(RetryableError):
+        each.run_once()
+    [status] = collecting(tmp_path, time.now())
+    assert (status.state, status.last_error) == ("stopped", "nobody answers")
+    feed.is_there = True
+    assert each.run_once()
+    [status] = collecting(tmp_path, time.now())
+    assert (status.name, status.state, status.counts["collected"]) == ("listed", "stopped", 5)
+
+
+def test_a_stream_that_is_away_later_is_told_where_it_was_told_before(tmp_path):
+    time, feed = Clock(), Away({TRACK: bodies(1, 5)})
+    feed.is_there = True
+    assert collector(tmp_path, feed, time).run_once()
+    feed.is_there = False
+    each = collector(tmp_path, feed, time)
+    each._attempt()
+    [status] = collecting(tmp_path, time.now())
+    assert (status.name, status.state, status.last_error) == ("listed", "retrying", "nobody answers")
+    assert status.counts["collected"] == 5
+    feed.is_there = True
+    each._begin()
+    assert collecting(tmp_path, time.now())[0].state == "collecting"
+    each._let_go()
+
+
+def test_a_collector_that_stands_by_does_not_speak_for_the_one_that_leads(tmp_path):
+    time, feed = Clock(), Away({TRACK: bodies(1, 5)})
+    feed.is_there = True
+    leads = collector(tmp_path, feed, time)
+    leads._begin()
+    other = collector(tmp_path, Away({TRACK: []}), time)
+    other._attempt()
+    assert [status.state for status in collecting(tmp_path, time.now())] == ["collecting"]
+    leads._let_go()
+
+
 def test_the_seconds_go_on_when_a_collector_is_gone(tmp_path):
     time = Clock()
     collector(tmp_path, Listed({TRACK: bodies(1, 5)}), time).run_once()

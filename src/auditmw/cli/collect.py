@@ -156,7 +156,7 @@ def _usable(make: Callable[[], Any]) -> Any:
 
 def _into(shown: Output, url: str, directory: Path, once: bool, every_seconds: float) -> None:
     address, feed = _usable(lambda: (Address(url), feed_for(url)))
-    collector = Collector(directory, feed, shown=address.shown, every_seconds=every_seconds)
+    collector = Collector(directory, feed, shown=address.shown, name=address.name, every_seconds=every_seconds)
     with shown_log(shown, "auditmw.collect"), stopped_by_signals(collector.stop):
         try:
             if once:

@@ -8,11 +8,13 @@
 4. What is no event is set aside, durably, before the file is written (aside.py). Messages that were gone from the
    stream before they could be collected are told by an `auditmw.gap` event in their place.
 5. One collector per feed and directory; the others stand by, and take over when it is gone.
-6. It says how it is doing in DIR/collect/<feed>/status.json (progress.py).
+6. It says how it is doing in DIR/collect/<feed>/status.json (progress.py): until the stream has said which one it is,
+   in the folder of what was collected from the same URL before, or in one with a name of its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -29,7 +31,7 @@ from auditmw.collect.events import ForeignError, Known, event_of, gap_before
 from auditmw.collect.feed import Feed, Message
 from auditmw.collect.known import Present
 from auditmw.collect.ledger import Ledger
-from auditmw.collect.progress import COLLECT, lag_of
+from auditmw.collect.progress import COLLECT, collecting, lag_of
 from auditmw.event import timestamp
 from auditmw.journal import journal_files, remove_unfinished, write_file, writer_of
 from auditmw.journal.smallfile import make_folder
@@ -37,7 +39,7 @@ from auditmw.journal.spans import Messages
 from auditmw.ship.backoff import Backoff
 from auditmw.ship.lease import Lease
 from auditmw.ship.report import Report
-from auditmw.ship.status import Lag, last_told
+from auditmw.ship.status import STATUS, Lag, last_told
 from auditmw.ship.target import RetryableError, ShipError, UnusableError
 
 EVERY_SECONDS = 5.0
@@ -63,8 +65,9 @@ class Counts:
 class Collector:
     """Collects what `feed` has into the audit directory `directory`, which is made.
 
-    `shown`: the feed's URL without secrets. `clock`: seconds that never go back. `now_ns`: the time. `wait`: waits so
-    many seconds and returns True when it is to stop. `on_collected` hears of each file. Constructing it does no I/O.
+    `shown`: the feed's URL without secrets. `name`: of its folder, as long as the stream was never reached. `clock`:
+    seconds that never go back. `now_ns`: the time. `wait`: waits so many seconds and returns True when it is to stop.
+    `on_collected` hears of each file. Constructing it does no I/O.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Collector:
         feed: Feed,
         *,
         shown: str,
+        name: str = "never-reached",
         every_seconds: float = EVERY_SECONDS,
         most_events: int = MOST_EVENTS,
         most_bytes: int = MOST_BYTES,
@@ -83,7 +87,7 @@ class Collector:
         on_collected: Callable[[Counts], None] = lambda counts: None,
     ) -> None:
         self._directory = Path(os.path.abspath(os.fsdecode(directory)))
-        self._feed, self._shown = feed, shown
+        self._feed, self._shown, self._name = feed, shown, name
         self._every_seconds, self._most_events, self._most_bytes = every_seconds, most_events, most_bytes
         self._clock, self._now_ns = clock, now_ns
         self._stopping = threading.Event()
@@ -92,6 +96,7 @@ class Collector:
         self._on_collected = on_collected
         self._present = Present(self._directory)
         self._ledger = Ledger()
+        self._folder: Path | None = None  # that `_lease` is on
         self._lease: Lease | None = None
         self._aside: Aside | None = None
         self._report: Report | None = None
@@ -128,8 +133,10 @@ class Collector:
             self._flush()
             return True
         except ShipError as error:
-            if self._report is not None:
-                self._report.failed(error, is_raised=True)
+            self._tell_failure(error, is_raised=True)
+            raise
+        except OSError as error:  # of our own files
+            error.filename = error.filename or str(self._directory)  # write(2) names none
             raise
         finally:
             self._let_go()
@@ -164,6 +171,8 @@ class Collector:
         folder = self._directory / COLLECT / self._feed.connect()
         if not self._leads(folder):
             return False
+        if folder.name != self._name:  # what was said there while nobody knew
+            (self._directory / COLLECT / self._name / STATUS).unlink(missing_ok=True)
         remove_unfinished(self._directory)
         # In this order: a file goes from the journal into the archive.
         live = {writer_of(file) for file in journal_files(self._directory)}
@@ -173,13 +182,14 @@ class Collector:
         return True
 
     def _leads(self, folder: Path) -> bool:
-        if self._lease is not None and self._lease.is_held():
+        if self._lease is not None and self._lease.is_held() and self._folder == folder:
             return True
+        self._step_down()
         make_folder(folder)
         lease = Lease(folder)
         if not lease.acquire():
             return False
-        self._lease, self._aside = lease, Aside(folder)
+        self._folder, self._lease, self._aside = folder, lease, Aside(folder)
         self._counts_before = last_told(folder).counts
         self._report = Report(
             folder,
@@ -202,11 +212,20 @@ class Collector:
         if self._report is not None:
             self._report.tell(state)
 
-    def _tell_failure(self, error: ShipError) -> None:
+    def _tell_failure(self, error: ShipError, *, is_raised: bool = False) -> None:
         if self._report is None:
+            with contextlib.suppress(OSError):  # it is only for those who look
+                self._leads(self._likely_folder())
+        if self._report is not None:
+            self._report.failed(error, is_raised=is_raised)
+        elif not is_raised:
             _log.warning("auditmw: %s", error)
-        else:
-            self._report.failed(error)
+
+    def _likely_folder(self) -> Path:
+        """Return where to say how it is doing while nobody knows which stream this is. Raises OSError."""
+        told = [each for each in collecting(self._directory) if each.stream == self._shown]
+        latest = max(told, key=lambda each: each.updated, default=None)
+        return self._directory / COLLECT / (self._name if latest is None else latest.name)
 
     def _gather(self, seconds: float) -> bool:
         """Take what comes; return whether anything did."""
@@ -308,11 +327,15 @@ class Collector:
     def _let_go(self) -> None:
         self._feed.close()
         self._present.close()
+        self._step_down()
+
+    def _step_down(self) -> None:
+        """Lead no more."""
         if self._lease is not None:
             if self._lease.is_held():
                 self._tell("stopped")
             self._lease.release()
-        self._lease, self._aside, self._report = None, None, None
+        self._folder, self._lease, self._aside, self._report = None, None, None, None
 
 
 def _sorted_out(messages: Sequence[Message]) -> tuple[dict[tuple[str, int], Known], list[tuple[Message, str]]]:
