@@ -34,8 +34,21 @@ def test_once_sends_what_is_there_and_ends_well(directory, tmp_path):
     assert (tmp_path / "out").read_bytes() == body(1) + b"\n" + body(2) + b"\n"
     status = ship(directory, "--status", "-o", "ndjson")
     assert status.exit_code == 0
-    [told] = json.loads(status.stdout)
+    told = json.loads(status.stdout)
     assert (told["target"], told["counts"]["shipped"], told["lag"]["events"], told["state"]) == (out, 2, 0, "stopped")
+
+
+def test_the_status_is_a_line_of_ndjson_or_an_element_of_the_array_for_each_target(directory, tmp_path):
+    ship(directory, "--to", f"file://{tmp_path}/a", "--to", f"file://{tmp_path}/b", "--once")
+    lines = [json.loads(line) for line in ship(directory, "--status", "-o", "ndjson").stdout.splitlines()]
+    assert {line["target"] for line in lines} == {f"file://{tmp_path}/a", f"file://{tmp_path}/b"}
+    found = json.loads(ship(directory, "--status", "-o", "json").stdout)
+    assert [each["name"] for each in found] == [line["name"] for line in lines]
+
+
+def test_nothing_shipped_is_no_line_of_ndjson_and_an_empty_array(directory):
+    assert ship(directory, "--status", "-o", "ndjson").stdout == ""
+    assert json.loads(ship(directory, "--status", "-o", "json").stdout) == []
 
 
 def test_several_targets_come_from_the_environment(directory, tmp_path):

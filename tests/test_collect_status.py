@@ -191,7 +191,7 @@ def test_the_command_shows_it_and_says_what_to_look_at(tmp_path):
     collector(tmp_path, Listed({TRACK: [*bodies(1, 5), b"x"]}, gone=1), Clock()).run_once()
     shown = run("--status", "--into", str(tmp_path), "-o", "ndjson")
     assert shown.exit_code == 1
-    [told] = json.loads(shown.stdout)
+    told = json.loads(shown.stdout)
     assert told["counts"]["collected"] == 4
     said = " ".join(shown.stderr.split())
     assert "1 messages are no events" in said

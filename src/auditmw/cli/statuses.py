@@ -16,8 +16,15 @@ Check = Callable[[Status, datetime], Iterator[Finding]]
 
 
 def show_statuses(shown: Output, found: Sequence[Status], table: Table, check: Check, nothing: str) -> None:
-    """Show them and what `check` finds wrong, or that there is `nothing`; end with 1 when something is wrong."""
-    shown.answer(found, table)
+    """Show them and what `check` finds wrong, or that there is `nothing`; end with 1 when something is wrong.
+
+    In JSON each is an object of its own: a line of NDJSON, or an element of the array.
+    """
+    if shown.format in {"table", "csv"}:
+        shown.answer(found, table)
+    else:
+        for status in found:
+            shown.answer(status)
     now = datetime.now(UTC)
     wrong = [finding for status in found for finding in check(status, now)]
     for finding in wrong:
