@@ -14,7 +14,7 @@ pytest.importorskip("uvicorn")
 
 import auditmw
 from auditmw.cli.program import program
-from servers import HOST, poll, request
+from servers import HOST, free_ports, poll, request
 from viewer_site import all_events, write
 
 COMMAND = [sys.executable, "-m", "auditmw", "serve"]
@@ -121,6 +121,12 @@ def test_what_cannot_be_served_is_said(directory, arguments, code, said):
     found, text = refused(*(argument.format(directory) for argument in arguments))
     assert found == code
     assert said in " ".join(text.split())
+
+
+def test_a_database_that_does_not_answer_is_said_before_anything_is_served():
+    (closed,) = free_ports(1)
+    code, said = refused(f"clickhouse://u:secret@{HOST}:{closed}/db", "--port", "0")
+    assert (code, "connection refused" in said, "secret" in said, "token=" in said) == (3, True, False, False)
 
 
 def test_a_port_that_is_taken_is_said(directory):

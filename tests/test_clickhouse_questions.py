@@ -141,7 +141,7 @@ def test_a_url_that_cannot_be_asked_is_told_without_its_password(command, case):
     assert (found.exit_code, words in found.stderr, "secret" in found.stderr) == (code, True, False), found.stderr
 
 
-@pytest.mark.parametrize("command", ["query", "tail", "count", "summary", "funnel"])
+@pytest.mark.parametrize("command", ["query", "tail", "count", "summary", "funnel", "serve"])
 def test_a_database_that_does_not_answer_is_an_error_with_code_3(command, server):
     (closed,) = free_ports(1)
     steps = ["path:/a", "path:/b"] if command == "funnel" else []

@@ -11,7 +11,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from auditmw.cli.program import program
 from auditmw.clickhouse import ClickHouse, DatabaseError
 from auditmw.clickhouse.connection import Connection
 from auditmw.clickhouse.view import ClickHouseView
@@ -423,6 +425,9 @@ def test_the_server_of_debian_is_shipped_to_and_not_asked():
         assert old.rows("SELECT count() FROM events") == [["1"]]
         assert refused(url).startswith("questions need ClickHouse")
         assert refused(url).endswith("is 18.16")
+        for command in ("count", "serve"):
+            told = CliRunner().invoke(program, [command, url])
+            assert (told.exit_code, "questions need ClickHouse" in told.stderr) == (3, True)
 
 
 def test_tables_of_a_newer_version_are_left_alone(url):

@@ -125,7 +125,7 @@ def buy(shop: str) -> None:
 def collected(where: Sequence[str]) -> int:
     """How many events a collector has, as it says itself."""
     told = subprocess.run([*AUDITMW, "collect", "--status", *where, "-o", "ndjson"], capture_output=True, text=True)
-    counts = json.loads(told.stdout)[0]["counts"] if told.stdout.strip() not in ("", "[]") else {}
+    counts = json.loads(told.stdout.splitlines()[0])["counts"] if told.stdout else {}
     return int(counts.get("collected", 0) + counts.get("shipped", 0))
 
 

@@ -89,9 +89,7 @@ def serve(
     check_installed()
     _check_host(host, behind_tls, insecure)
     root_path = _checked_path(root_path)
-    wrong = _wrong(place)
-    if wrong is not None:
-        raise Unreadable(f"cannot show {place.shown}: {wrong}")
+    _check_place(place)
     directory = place.directory if _is_writable(place.directory) else None
     audit = None if no_audit or directory is None else auditmw.Audit(directory, service="auditmw")
     with closing(listen(host, port)) as listening, nullcontext() if audit is None else closing(audit):
@@ -215,11 +213,16 @@ def _checked_path(root_path: str) -> str:
     return path
 
 
-def _wrong(place: Place) -> str | None:
+def _check_place(place: Place) -> None:
+    """End with a sentence for a place that is no audit directory, and for a database that cannot be asked."""
     try:
-        return place.wrong()
+        wrong = place.wrong()
+        if place.directory is None:
+            _ = place.engine().dialect  # which asks the server what it is
     except OSError as error:
-        return error.strerror
+        wrong = error.strerror or str(error)
+    if wrong is not None:
+        raise Unreadable(f"cannot show {place.shown}: {wrong}")
 
 
 def _is_writable(directory: Path | None) -> bool:
