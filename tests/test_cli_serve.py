@@ -125,8 +125,8 @@ def test_what_cannot_be_served_is_said(directory, arguments, code, said):
 
 def test_a_database_that_does_not_answer_is_said_before_anything_is_served():
     (closed,) = free_ports(1)
-    code, said = refused(f"clickhouse://u:secret@{HOST}:{closed}/db", "--port", "0")
-    assert (code, "connection refused" in said, "secret" in said, "token=" in said) == (3, True, False, False)
+    code, said = refused(f"clickhouse://u:secret@{HOST}:{closed}/db", "--token", "short")  # which else would be said
+    assert (code, "connection refused" in said, "secret" in said) == (3, True, False)
 
 
 def test_a_port_that_is_taken_is_said(directory):

@@ -144,7 +144,7 @@ def test_a_url_that_cannot_be_asked_is_told_without_its_password(command, case):
 @pytest.mark.parametrize("command", ["query", "tail", "count", "summary", "funnel", "serve"])
 def test_a_database_that_does_not_answer_is_an_error_with_code_3(command, server):
     (closed,) = free_ports(1)
-    steps = ["path:/a", "path:/b"] if command == "funnel" else []
+    steps = {"funnel": ["path:/a", "path:/b"], "serve": ["--token", "short"]}.get(command, [])
     for place, words in (
         (f"clickhouse://u:secret@{HOST}:{closed}/db", "connection refused"),
         (server.url(user="u:secret"), "Authentication failed"),
