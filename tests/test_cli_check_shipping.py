@@ -159,7 +159,6 @@ def test_a_shipper_that_was_asked_to_wait_for_an_hour_may_be_silent_as_long():
     ("break_it", "level", "says"),
     [
         pytest.param(lambda folder: (folder / "cursor.json").write_bytes(b"{"), "fail", "is damaged", id="damaged"),
-        pytest.param(lambda folder: (folder / "cursor.json").unlink(), "warn", "nothing was shipped yet", id="none"),
         pytest.param(
             lambda folder: save(folder / "cursor.json", Cursor("0123")),
             "fail",
@@ -176,6 +175,18 @@ def test_a_cursor_that_cannot_be_used_is_told(directory, break_it, level, says):
     break_it(directory / "ship" / "place")
     found = told(check_shipping(directory, NOW))["ship.cursor"]
     assert (found[0], says in found[1]) == (level, True), found
+
+
+@pytest.mark.parametrize(
+    ("state", "check"), [("stopped", "ship.begun"), ("gone", "ship.begun"), ("retrying", "ship.target")]
+)
+def test_a_target_that_was_never_reached_is_told_once_and_why(directory, state, check):
+    shipped(directory)
+    (directory / "ship" / "place" / "cursor.json").unlink()
+    in_state(directory, state=state, pid=os.getpid(), last_error="connection refused", updated=stamp(NOW))
+    found = told(check_shipping(directory, NOW))
+    assert set(found) - {"ship.lag"} == {check}
+    assert "connection refused" in found[check][1]
 
 
 @needs_root

@@ -98,8 +98,14 @@ def test_dead_letters_are_told_and_sent_again(directory, tmp_path):
         pytest.param(["--to", "no url"], 2, "expected a URL such as", id="no URL"),
         pytest.param(["--to", "stdout:?x=1"], 2, "has no option 'x'", id="unknown option"),
         pytest.param(["--to", "stdout:", "--format", "xml"], 2, "not 'xml'", id="unknown format"),
-        pytest.param(["--to", "stdout:", "--to", "stdout:"], 2, "there twice", id="twice"),
+        pytest.param(["--to", "stdout:", "--to", "stdout:"], 2, "--to stdout: is there twice; once", id="twice"),
         pytest.param(["--to", "stdout:", "--name", "../x"], 2, "the name of a folder", id="bad name"),
+        pytest.param(
+            ["--to", "stdout:", "--to", "file:///x", "--name", "x"],
+            2,
+            "--name x is for one --to, and there are 2",
+            id="one name for two",
+        ),
         pytest.param(["--to", "stdout:", "--once", "--status"], 2, "give one of", id="two things"),
     ],
 )

@@ -250,7 +250,10 @@ WRONG = {
     "the status of nobody": (["--status"], "say which collector"),
     "two at once": (["--status", "--metrics", "--into", "x"], "one of --once, --status"),
     "an unknown target": (["nats://h/A", "--to", "ftp://h", "--state", "y"], "as the scheme of a target"),
-    "a name for two": (["nats://h/A", "--to", "a:", "--to", "b:", "--state", "y", "--name", "n"], "--name is the name"),
+    "a name for two": (
+        ["nats://h/A", "--to", "a:", "--to", "b:", "--state", "y", "--name", "n"],
+        "--name n is for one",
+    ),
     "the same twice": (["nats://h/A", "--to", "stdout:", "--to", "stdout:", "--state", "y"], "is there twice"),
     "an unknown format": (["nats://h/A", "--to", "stdout:", "--state", "y", "--format", "nope"], "nope"),
 }

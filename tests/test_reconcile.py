@@ -287,7 +287,7 @@ def test_the_command_tells_and_sends_again(directory, tmp_path):
     [
         pytest.param(["stdout:"], 2, "stdout: cannot be asked what it has", id="cannot be asked"),
         pytest.param(["gopher://x"], 2, "expected one of stdout:, file:", id="unknown scheme"),
-        pytest.param(["file:///nowhere"], 2, "expected the name of what was shipped from", id="never shipped"),
+        pytest.param(["file:///nowhere"], 2, "nothing was shipped from", id="never shipped"),
         pytest.param(["file:///etc", "--name", "out"], 3, "cannot read /etc: Is a directory", id="away"),
     ],
 )
@@ -298,6 +298,16 @@ def test_what_cannot_be_answered_is_said(directory, tmp_path, arguments, code, s
     result = run(directory, *arguments)
     assert result.exit_code == code
     assert says in " ".join(result.stderr.split())
+
+
+def test_a_url_that_was_never_shipped_to_is_told_with_those_that_were(directory, tmp_path):
+    write_events(directory, [body(1)])
+    never = " ".join(run(directory, f"file://{tmp_path}/never").stderr.split())
+    assert f"nothing was shipped from {directory} yet: `auditmw ship` comes first" in never
+    CliRunner().invoke(program, ["ship", str(directory), "--to", f"file://{tmp_path}/out", "--once"])
+    never = run(directory, f"file://{tmp_path}/never")
+    assert never.exit_code == 2
+    assert f"but to file://{tmp_path}/out as file-" in " ".join(never.stderr.split())
 
 
 def test_a_file_that_is_not_there_yet_lacks_all_and_gets_all(tmp_path):

@@ -14,7 +14,7 @@ from auditmw.cli.arguments import directory as as_directory
 from auditmw.cli.checks.collecting import check_collector
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, ExampleCommand, Output, Unreadable, output_options
 from auditmw.cli.service import shown_log, stopped_by_signals
-from auditmw.cli.shippers import Shippers, work_with
+from auditmw.cli.shippers import Shippers, checked_name, work_with
 from auditmw.cli.statuses import show_statuses
 from auditmw.cli.tables import Table
 from auditmw.collect.collector import EVERY_SECONDS, MOST_EVENTS, Collector, Counts
@@ -191,8 +191,7 @@ def _shippers(
     once: bool,
 ) -> Shippers:
     """Return a shipper for each target, each with a connection to the stream of its own."""
-    if name is not None and (len(urls) > 1 or not name or name.startswith(".") or "/" in name):
-        raise click.UsageError(f"--name is the name of a folder, for one --to, not {name!r} for {len(urls)}")
+    name = checked_name(name, urls)
     stream, made = Address(url), {}
     for to in urls:
         address = Address(to)
@@ -206,7 +205,7 @@ def _shippers(
         )
         folder, target = name or address.name, target_for(to, record_format)
         if folder in made:
-            raise click.UsageError(f"{address.shown} is there twice")
+            raise click.UsageError(f"--to {address.shown} is there twice; once is enough")
         made[folder] = Shipper(state, target, name=folder, shown=address.shown, origin=origin), address.shown
     return list(made.values())
 

@@ -12,7 +12,7 @@ from auditmw.cli.arguments import directory_argument
 from auditmw.cli.checks.shipping import check_target
 from auditmw.cli.output import ExampleCommand, Output, Unreadable, output_options
 from auditmw.cli.service import shown_log
-from auditmw.cli.shippers import Shippers, work_with
+from auditmw.cli.shippers import Shippers, checked_name, work_with
 from auditmw.cli.statuses import show_statuses
 from auditmw.cli.tables import Table
 from auditmw.formats.line import FormatError
@@ -116,8 +116,7 @@ def _shippers(
     """Return the shippers, and where each goes."""
     if not urls:
         raise click.UsageError(f"say --to where: {', '.join(f'{scheme}:' for scheme in KINDS)}")
-    if name is not None and (len(urls) > 1 or not name or name.startswith(".") or "/" in name):
-        raise click.UsageError(f"--name is the name of a folder, for one --to, not {name!r} for {len(urls)}")
+    name = checked_name(name, urls)
     made = {}
     for url in urls:
         try:
@@ -127,7 +126,7 @@ def _shippers(
             raise click.UsageError(str(error)) from None
         folder = name or address.name
         if folder in made:
-            raise click.UsageError(f"{address.shown} is there twice")
+            raise click.UsageError(f"--to {address.shown} is there twice; once is enough")
         shipper = Shipper(directory, target, name=folder, shown=address.shown, most_dead_in_a_row=max_dead)
         made[folder] = shipper, address.shown
     return list(made.values())

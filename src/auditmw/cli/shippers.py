@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import click
 
 from auditmw.cli.output import EXIT_FOUND, EXIT_OK, Output, Unreadable
 from auditmw.cli.service import stopped_by_signals
@@ -14,6 +16,19 @@ from auditmw.ship.target import ShipError
 
 Shippers = list[tuple[Shipper, str]]
 """Some shippers, and where each goes, without secrets."""
+
+
+def checked_name(name: str | None, urls: Sequence[str]) -> str | None:
+    """Return what `--name` is for the targets at `urls`. Raises click.UsageError."""
+    if name is None:
+        return None
+    if len(urls) > 1:
+        raise click.UsageError(
+            f"--name {name} is for one --to, and there are {len(urls)}: without it each gets a name of its own"
+        )
+    if not name or name.startswith(".") or "/" in name:
+        raise click.UsageError(f"expected for --name the name of a folder, without / and no dot first, not {name!r}")
+    return name
 
 
 def work_with(shown: Output, shippers: Shippers, *, once: bool, replay: bool, take_over: bool = False) -> int:
@@ -35,8 +50,13 @@ def _each(shown: Output, shippers: Shippers, work: Callable[[Shipper, str], bool
             found |= not work(shipper, to)
         except (ShipError, CursorError, OSError) as error:
             failed = True
-            shown.problem(f"{to}: {error}", "red")
+            shown.problem(_named(to, error), "red")
     return Unreadable.exit_code if failed else EXIT_FOUND if found else EXIT_OK
+
+
+def _named(to: str, error: Exception) -> str:
+    """Return what went wrong with a target, with its name once."""
+    return str(error) if to in str(error) else f"{to}: {error}"
 
 
 def _once(shown: Output, shipper: Shipper, to: str, take_over: bool) -> bool:
@@ -63,7 +83,7 @@ def _run(shown: Output, shippers: Shippers, take_over: bool) -> int:
             shipper.run(take_over=take_over)
         except (ShipError, CursorError, OSError) as error:
             failures.append(to)
-            shown.problem(f"{to}: {error}", "red")
+            shown.problem(_named(to, error), "red")
         finally:
             ended.release()
 

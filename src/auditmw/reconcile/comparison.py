@@ -23,6 +23,7 @@ from auditmw.archive.snapshot import Snapshot
 from auditmw.journal import Damage, journal_files, writer_of
 from auditmw.journal.cursor import CURSOR, SHIP, Cursor, load
 from auditmw.ship.deadletters import DeadLetters, Key
+from auditmw.ship.status import last_told
 from auditmw.ship.target import Inventory, Mention
 
 AT_ONCE = 10_000
@@ -104,11 +105,7 @@ class Comparison:
     ) -> None:
         cursor = load(directory / SHIP / name / CURSOR)
         if cursor is None:
-            known = sorted(path.parent.name for path in (directory / SHIP).glob(f"*/{CURSOR}"))
-            raise NothingShippedError(
-                f"expected the name of what was shipped from {directory} ({', '.join(known) or 'nothing was'}), not "
-                f"{name!r}: give the URL as it was given to ship, or its --name"
-            )
+            raise NothingShippedError(_unknown(directory, name))
         self._dead = {
             (letter.entry.writer, letter.entry.seq) for letter in DeadLetters(directory / SHIP / name, "").letters()
         }
@@ -214,6 +211,18 @@ class _Row(NamedTuple):
     @property
     def day(self) -> date | None:
         return None if self.time is None else self.time.date()
+
+
+def _unknown(directory: Path, name: str) -> str:
+    """Return what to say of a name under which nothing was shipped."""
+    told = [last_told(path.parent) for path in sorted((directory / SHIP).glob(f"*/{CURSOR}"))]
+    known = ", ".join(f"{each.target or 'a target'} as {each.name}" for each in told)
+    if not known:
+        return f"nothing was shipped from {directory} yet: `auditmw ship` comes first"
+    return (
+        f"nothing was shipped from {directory} as {name}, but to {known}: give the URL exactly as it was given to "
+        "ship, or its --name"
+    )
 
 
 class _Journeys:

@@ -144,6 +144,10 @@ class Wire:
         self._socket.settimeout(left)
 
 
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+"""What OpenSSL, by its version, says of a peer that answers in something else."""
+
+
 class _Incoming(io.RawIOBase):
     """What comes in, as a file that others may close without closing the connection."""
 
@@ -215,7 +219,8 @@ class Peer:
                 "with the authorities that are)"
             )
         if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-            return UnusableError(f"{self._place} and we do not agree on TLS: {said}")
+            question = "; is that a port without TLS?" if error.reason in _NOT_TLS else ""
+            return UnusableError(f"{self._place} and we do not agree on TLS: {said}{question}")
         return RetryableError(f"{self._place} cannot be reached, or broke off: {said}")
 
     @property

@@ -36,7 +36,9 @@ def check_shipping(directory: Path, now: datetime) -> Iterator[Finding]:
         return
     for status in found:
         folder = directory / SHIP / status.name
-        problems = [*_folder(folder), *_cursor(folder), *check_target(status, now), *_lag(status)]
+        problems = [*_folder(folder), *_cursor(folder, status), *check_target(status, now), *_lag(status)]
+        if any(each.check == "ship.begun" for each in problems):  # then none runs either
+            problems = [each for each in problems if each.check != "ship.running"]
         yield from problems
         if not problems:
             shipped, waiting = status.counts.get("shipped", 0), status.lag.events
@@ -107,7 +109,7 @@ def _folder(folder: Path) -> Iterator[Finding]:
             return
 
 
-def _cursor(folder: Path) -> Iterator[Finding]:
+def _cursor(folder: Path, status: Status) -> Iterator[Finding]:
     """Yield a finding about a cursor that nobody can go on with; until then it holds every file of the journal."""
     given_up = f"remove {folder} if the target was given up"
     try:
@@ -119,9 +121,11 @@ def _cursor(folder: Path) -> Iterator[Finding]:
     except (OSError, ValueError) as error:
         yield fail("ship.cursor", f"{folder.name}: {error}", _AS_THE_SHIPPER)
         return
+    if cursor is None and status.state in WAITING_STATES:
+        return  # why it cannot begin is told of the target
     if cursor is None:
-        seen = f"{folder.name}: nothing was shipped yet, and every file of the journal is kept for it"
-        yield warn("ship.cursor", seen, f"start its shipper, or {given_up}")
+        seen = f"{folder.name}: nothing was shipped yet, and every file of the journal is kept for it{_error(status)}"
+        yield warn("ship.begun", seen, f"start its shipper, or {given_up}")
     elif cursor.journal != journal:
         seen = f"{folder.name}: the cursor is that of another journal ({cursor.journal}), not of this one ({journal})"
         advice = "give the shipper another --name, or remove the cursor to ship all from the start"
