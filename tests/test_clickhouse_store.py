@@ -397,6 +397,15 @@ def test_the_right_password_lets_in(url, server):
     store.close()
 
 
+def test_a_password_in_the_environment_lets_in(url, server, monkeypatch):
+    store = ClickHouse(server.url(user=USER, table=table_of(url)))
+    assert "Authentication failed" in refused(server.url(user=USER))
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", PASSWORD)
+    with store.view() as view:
+        assert number_of_events(view) == 10
+    store.close()
+
+
 def test_an_unknown_database_is_told(server):
     assert "nowhere" in refused(server.url("nowhere"))
 

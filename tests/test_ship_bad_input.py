@@ -153,3 +153,19 @@ def test_bad_input_is_told_clearly_and_loses_nothing(deployment, break_it, code,
     assert deployment.rows() == [ident(1)]
     assert deployment.ship(deployment.url())[0] == 0
     assert deployment.rows() == [ident(1), ident(2)]
+
+
+def test_a_password_in_the_environment_lets_in_and_is_nowhere_to_be_seen(deployment):
+    url = f"postgresql://secret@{HOST}:{deployment.server.port}/postgres?schema={deployment.schema}"
+    reconcile = ["reconcile", str(deployment.directory), url, "--name", NAME]
+    refused = CliRunner(env={"PGPASSWORD": "guessed"}).invoke(program, reconcile)
+    cli = CliRunner(env={"PGPASSWORD": "hunter2"})
+    status = ["ship", str(deployment.directory), "--status"]
+    done = [cli.invoke(program, arguments) for arguments in (deployment.arguments(url), reconcile, status)]
+    assert (refused.exit_code, [each.exit_code for each in done]) == (3, [0, 0, 0])
+    assert deployment.rows() == [ident(1), ident(2)]
+    folder = deployment.directory / "ship"
+    written = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file()).decode()
+    for said in (refused.output, *(each.output for each in done), written):
+        assert "hunter2" not in said
+        assert "guessed" not in said

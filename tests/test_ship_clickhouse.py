@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import chdb_server
+from auditmw.cli.program import program
 from auditmw.ship.address import AddressError
 from auditmw.ship.batch import Batch, Entry
 from auditmw.ship.target import Accepted, Mention, RejectedError, RetryableError, Target, TooLargeError, UnusableError
@@ -368,6 +370,29 @@ def test_a_user_with_a_password_may_insert(server):
     assert target.send(batch(1, 3)) == Accepted(3)
     target.close()
     assert server.rows(f"SELECT count() FROM {table}") == [["3"]]
+
+
+@needs_server
+def test_a_password_in_the_environment_lets_in_and_is_nowhere_to_be_seen(server, tmp_path):
+    write_events(tmp_path, [body(1), body(2)])
+    url = server.url(user="keeper", table=f"events_{next(numbers)}")
+    refused = CliRunner(env={"CLICKHOUSE_PASSWORD": "guess"}).invoke(
+        program, ["ship", str(tmp_path), "--to", url, "--once"]
+    )
+    cli = CliRunner(env={"CLICKHOUSE_PASSWORD": PASSWORD})
+    done = [
+        cli.invoke(program, arguments)
+        for arguments in (
+            ["ship", str(tmp_path), "--to", url, "--once"],
+            ["ship", str(tmp_path), "--status"],
+            ["reconcile", str(tmp_path), url],
+        )
+    ]
+    assert (refused.exit_code, [each.exit_code for each in done]) == (3, [0, 0, 0])
+    written = b"".join(file.read_bytes() for file in (tmp_path / "ship").rglob("*") if file.is_file())
+    for said in (refused.output, *(each.output for each in done), written.decode()):
+        assert PASSWORD not in said
+        assert "guess" not in said
 
 
 @needs_server

@@ -100,7 +100,32 @@ def test_the_shown_url_and_the_name_have_no_secrets():
     assert address.shown == "postgresql://shop:***@db.example:5432/audit?sslmode=require&api_token=***"
     assert address.name.startswith("postgresql-db.example-5432-audit-")
     assert address.name == Address(address.url.replace("hunter2", "other").replace("t0p", "new")).name
+    assert address.name == Address(address.url.replace(":hunter2", "")).name  # which is in the environment then
     assert address.name != Address(address.url.replace("require", "disable")).name
+
+
+@pytest.mark.parametrize(
+    ("url", "known", "expected"),
+    [
+        ("clickhouse://h/db", {"USER": "env", "PASSWORD": "e"}, ("env", "e")),
+        ("clickhouses://shop@h/db", {"USER": "env", "PASSWORD": "e"}, ("shop", "e")),
+        ("clickhouse://shop:u@h/db", {"USER": "env", "PASSWORD": "e"}, ("shop", "u")),
+        ("clickhouse://h/db", {"PASSWORD": "e"}, ("default", "e")),
+        ("clickhouse://:u@h/db", {}, ("default", "u")),
+        ("clickhouse://h/db", {"USER": "", "PASSWORD": ""}, (None, None)),
+        ("clickhouse://h/db?token_file=/t", {"USER": "env", "PASSWORD": "e"}, (None, None)),
+        ("https://h/db", {"USER": "env", "PASSWORD": "e"}, (None, None)),
+    ],
+    ids=["both", "the user is there", "all is there", "no user", "a password alone", "empty", "a token", "of another"],
+)
+def test_who_we_are_to_clickhouse_comes_from_the_environment_where_the_url_does_not_say_it(
+    monkeypatch, url, known, expected
+):
+    for name, value in known.items():
+        monkeypatch.setenv(f"CLICKHOUSE_{name}", value)
+    address = Address(url)
+    assert (address.user, address.password) == expected
+    assert address.shown == Address(url).shown.replace(":u@", ":***@")
 
 
 def test_an_alias_of_a_scheme_is_the_same_target():

@@ -53,7 +53,8 @@ def reconcile(
 
     Shows per day how many events there are and how many the target lacks: those on their way, dead letters, and those
     that are missing though they were shipped, or were archived before shipping began. PostgreSQL, ClickHouse and plain
-    files can be asked; the other targets cannot.
+    files can be asked; the other targets cannot. A password that is not in the URL comes from PGPASSWORD or
+    CLICKHOUSE_PASSWORD.
 
     Ends with 1 when events are missing or set aside as dead letters, and 3 when the target does not answer.
     """

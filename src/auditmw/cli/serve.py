@@ -81,7 +81,8 @@ def serve(
 ) -> None:
     """Show the events of the audit directory DIRECTORY in a browser, to whoever has the link that is printed.
 
-    DIRECTORY may be the URL of a ClickHouse database; then no views are saved, and nobody records who looked.
+    DIRECTORY may be the URL of a ClickHouse database, with its password in CLICKHOUSE_PASSWORD; then no views are
+    saved, and nobody records who looked.
 
     It listens on this machine only. Anybody on another one needs a proxy that speaks TLS (--behind-tls), or a tunnel,
     as in the last example. Looking and exporting are events themselves, unless --no-audit says otherwise.

@@ -46,7 +46,7 @@ _COLUMNS = ("name", "state", "left", "seconds behind", "events/s", "shipped", "d
     metavar="URL",
     envvar="AUDITMW_SHIP_TO",
     help=f"Where to; may be given several times: {', '.join(f'{scheme}:' for scheme in KINDS)}. Or in AUDITMW_SHIP_TO, "
-    "which ps does not show.",
+    "which ps does not show; as it does not show PGPASSWORD and CLICKHOUSE_PASSWORD, for URLs without a password.",
 )
 @click.option("--once", is_flag=True, help="Send what is there now, and end; 3 when a target does not take it.")
 @click.option("--status", is_flag=True, help="Show how far each target is, how fast it goes, and what went wrong.")

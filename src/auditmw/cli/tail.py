@@ -48,7 +48,8 @@ LATELY = timedelta(seconds=60)  # what is older than this was written before the
 def tail(place: Place, query: tuple[str, ...], follow: bool, limit: int, since: datetime | None, **output: Any) -> None:
     """Show the newest events of the audit directory DIRECTORY, oldest first; with QUERY, of those that match it.
 
-    DIRECTORY may be the URL of a ClickHouse database; --follow then asks it every two seconds.
+    DIRECTORY may be the URL of a ClickHouse database, with its password in CLICKHOUSE_PASSWORD; --follow then asks it
+    every two seconds.
 
     On a terminal each event is one line: time, level, status, method and path (or the event's name and target), user,
     client, duration, trace, and what went wrong. Below 120 columns the date and the client are left out. Into a pipe

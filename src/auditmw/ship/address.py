@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -13,6 +14,9 @@ _T = TypeVar("_T")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._]+")
 _SECRET = re.compile(r"pass|secret|token|key$|credential|auth", re.IGNORECASE)
 _ALIASES = {"postgres": "postgresql"}  # libpq takes both (PostgreSQL manual, "Connection URIs")
+_HIDDEN = "***"
+_OF_CLICKHOUSE = ("clickhouse", "clickhouses")
+_TOKENS = {"token", "token_file"}
 _WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
@@ -23,7 +27,8 @@ class AddressError(ValueError):
 class Address:
     """A target's URL in its parts.
 
-    `scheme` (an alias is taken for what it stands for, so both name one target), `user`, `password`, `hosts` (pairs
+    `scheme` (an alias is taken for what it stands for, so both name one target), `user`, `password` (of ClickHouse also
+    from CLICKHOUSE_USER and CLICKHOUSE_PASSWORD; PGPASSWORD and ~/.pgpass are read by libpq itself), `hosts` (pairs
     of a name and a port, or None), `path` (without its first slash). Options are taken by name with `text`, `whole`,
     `seconds`, `flag`, `choice`; `done` refuses those that nobody took.
     `shown`: the URL without secrets. `name`: what the target's folder is called.
@@ -43,6 +48,8 @@ class Address:
         self.path = unquote(parts.path.removeprefix("/"))
         pairs = parse_qsl(parts.query.replace("+", "%2B"), keep_blank_values=True)  # a plus is one: no form wrote this
         self.options = dict(pairs)
+        if self.scheme in _OF_CLICKHOUSE and not _TOKENS & self.options.keys():
+            self._complete_as_clickhouse_client()
         self._left = dict(pairs)
         self._known: list[str] = []
 
@@ -63,10 +70,21 @@ class Address:
 
     @property
     def name(self) -> str:
-        """A name for the target's folder: readable, and the same as long as the URL is, but for its password."""
+        """A name for the target's folder: readable, and the same as long as the URL is, with a password or without."""
         places = "-".join(f"{host}-{port}" if port else host for host, port in self.hosts)
         readable = _UNSAFE.sub("-", f"{self.scheme}-{places}-{self.path}").strip("-.")[:60].rstrip("-.")
-        return f"{readable}-{hashlib.sha256(self.shown.encode()).hexdigest()[:8]}"
+        without_password = self.shown.replace(f":{_HIDDEN}@", "@", 1)
+        return f"{readable}-{hashlib.sha256(without_password.encode()).hexdigest()[:8]}"
+
+    def _complete_as_clickhouse_client(self) -> None:
+        """Take who we are from the environment, as far as the URL does not say so, and the user that is the default.
+
+        As clickhouse-client has it (https://github.com/ClickHouse/ClickHouse/pull/48440).
+        """
+        self.user = self.user or os.environ.get("CLICKHOUSE_USER") or None
+        self.password = self.password or os.environ.get("CLICKHOUSE_PASSWORD") or None
+        if self.password and not self.user:
+            self.user = "default"
 
     def text(self, option: str, default: str) -> str:
         """Take an option as it is."""
@@ -126,9 +144,9 @@ def _host(place: str, address: Address) -> tuple[str, int | None]:
 
 def _without_secrets(url: str) -> str:
     """Return a URL, or what was given for one, without what must not be shown."""
-    url = re.sub(r"(//[^/?#@:]*):[^/?#]*@", r"\1:***@", url)
+    url = re.sub(r"(//[^/?#@:]*):[^/?#]*@", rf"\1:{_HIDDEN}@", url)
     return re.sub(r"([?&])([^=&#]*)=([^&#]*)", _without_secret, url)
 
 
 def _without_secret(match: re.Match[str]) -> str:
-    return f"{match[1]}{match[2]}=***" if _SECRET.search(match[2]) else match[0]
+    return f"{match[1]}{match[2]}={_HIDDEN}" if _SECRET.search(match[2]) else match[0]
