@@ -95,13 +95,13 @@ def test_damage_in_live_files_is_told_as_without_an_archive(tmp_path):
     assert damages[0].quarantined.read_bytes() == b"rubbish\n"
 
 
-def test_what_is_json_to_duckdb_alone_is_told(tmp_path):
-    write_file(tmp_path, "a", 1, [b'{"n":NaN}', body(1, n=1)])
+def test_what_is_json_to_duckdb_alone_is_read_as_well(tmp_path):
+    write_file(tmp_path, "a", 1, [b'{"n":NaN}', b'{"n":-inf}', b'{"n":2,}', body(1, n=1)])
     archived(tmp_path)
-    assert len(seen(tmp_path)) == 2
+    assert len(seen(tmp_path)) == 4
     damages = []
-    assert numbers(auditmw.read(tmp_path, on_damage=damages.append)) == [1]
-    assert [damage.reason for damage in damages] == ["not JSON"]
+    assert numbers(auditmw.read(tmp_path, on_damage=damages.append)) == [None, None, 2, 1]
+    assert damages == []
 
 
 def test_an_archive_alone_is_an_audit_directory(tmp_path):

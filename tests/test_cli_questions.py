@@ -274,8 +274,9 @@ def test_an_event_of_the_last_or_first_moment_that_there_is_spoils_no_question(t
 
 
 @pytest.mark.parametrize("form", ["csv", "table", "ndjson"])
-def test_a_number_that_is_beyond_all_numbers_spoils_no_answer(tmp_path, form):
-    write_file(tmp_path, "w", 1, [BODIES[0], body(2)[:-1] + b',"data":{"n":1e999}}'])
+@pytest.mark.parametrize("number", ["1e999", "nan", "-Infinity", "9" * 5000, "1,"], ids=lambda text: text[:9])
+def test_a_number_that_is_beyond_all_numbers_spoils_no_answer(tmp_path, form, number):
+    write_file(tmp_path, "w", 1, [BODIES[0], body(2)[:-1] + b',"data":{"n":%b}}' % number.encode()])
     result = CliRunner().invoke(program, ["query", str(tmp_path), "-o", form])
     assert (result.exit_code, result.exception) == (0, None)
 

@@ -53,12 +53,38 @@ def test_as_many_levels_as_are_named_are_read(levels):
         b'{"a":"' + b"[" * 100_000,
         b"{" * 100_000,
         b'{"a":"\xff"}',
+        b"[" * 300 + b'{"a":"' + b'\\"' * 500_000,
     ],
-    ids=["nothing", "a list", "torn", "deep and torn", "deep list", "brackets in a torn text", "braces", "not UTF-8"],
+    ids=["nothing", "list", "torn", "deep, torn", "deep list", "brackets in a text", "braces", "not UTF-8", "no end"],
 )
 def test_what_is_no_object_is_an_error_of_value(body):
     with pytest.raises(ValueError, match="expected a JSON object"):
         parse_event(body)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("nan", None),
+        ("-inf", None),
+        ("[Infinity,-NaN,1]", [None, None, 1]),
+        ("9" * 5000, None),
+        ("1e999", None),
+        ("10000000000000000000000000000000", 1e31),
+        ("[1 , ]", [1]),
+        ('{"a":"nan,]",}', {"a": "nan,]"}),
+        ('"\\ud800 inf"', "\ud800 inf"),
+    ],
+    ids=["nan", "inf", "in a list", "digits", "exponent", "large", "comma", "in a text", "half a pair"],
+)
+def test_what_the_archive_takes_for_json_is_read(written, read):
+    assert parse_event(b'{"n":%b}' % written.encode()) == {"n": read}
+
+
+@pytest.mark.parametrize("written", ["[,]", "[1,,]", "infinit", "+1", "nannan", "{,}", "tru"])
+def test_what_the_archive_does_not_take_for_json_is_none(written):
+    with pytest.raises(ValueError, match="expected a JSON object"):
+        parse_event(b'{"n":%b}' % written.encode())
 
 
 def test_a_number_that_is_none_is_none():

@@ -23,7 +23,14 @@ calls itself."""
 DEEPER = f"(what is more than {LEVELS} levels deep is not shown here)"
 """The text that stands for what is deeper."""
 
-_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{\]}]', re.DOTALL)
+# A string that does not end is one to the end, so that nobody looks for its end twice.
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
+
+# A string, which is kept; a number that is none, in any case; a comma behind the last item. DuckDB reads with the flags
+# ALLOW_INF_AND_NAN and ALLOW_TRAILING_COMMAS of yyjson (https://ibireme.github.io/yyjson/doc/doxygen/html/).
+_OF_THE_ARCHIVE = re.compile(
+    rb'"(?:[^"\\]|\\.)*+"?|-?\b(?:nan|inf(?:inity)?)\b|(?<=[^\s\[{,:])\s*+,(?=\s*[\]}])', re.DOTALL | re.IGNORECASE
+)
 
 
 def parse_event(body: bytes) -> Event:
@@ -59,14 +66,25 @@ def shallow(body: bytes) -> bytes:
 
 
 def _read_by_the_standard(body: bytes) -> Any:
-    """Return what orjson does not read: half of a surrogate pair, a number that is none or has no room."""
+    """Return what orjson does not read: half of a surrogate pair, and what the archive takes for JSON beside JSON."""
     try:
-        return json.loads(body, parse_constant=_finite, parse_float=_finite)
+        return json.loads(_OF_THE_ARCHIVE.sub(_as_json, body), parse_float=_finite, parse_int=_whole)
     except (
         ValueError,
         RecursionError,
     ) as error:  # the latter for brackets that do not close
         raise ValueError(f"expected a JSON object, not {body[:60]!r}: {error}") from error
+
+
+def _as_json(token: re.Match[bytes]) -> bytes:
+    return token[0] if token[0].startswith(b'"') else b"" if b"," in token[0] else b"null"
+
+
+def _whole(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:  # more digits than Python takes
+        return None
 
 
 def _finite(text: str) -> float | None:
