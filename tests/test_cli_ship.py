@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from auditmw.cli.program import program
 from auditmw.ship.shipper import Shipper
 from journal_tools import needs_root, tmpfs
+from servers import HOST, free_ports
 from ship_conformance import body, ident, write_events
 from ship_places import MemoryPlace
 
@@ -113,6 +114,13 @@ def test_wrong_usage_is_answered_with_what_was_expected(directory, arguments, co
     result = ship(directory, *arguments)
     assert result.exit_code == code
     assert says in result.stderr
+
+
+def test_what_a_target_says_of_itself_is_told_with_its_url_once(directory):
+    (closed,) = free_ports(1)
+    url = f"clickhouse://{HOST}:{closed}/audit"
+    result = ship(directory, "--to", url, "--once")
+    assert (result.exit_code, result.stderr.count(url)) == (3, 1)
 
 
 def test_a_password_is_not_shown(directory):
