@@ -88,7 +88,7 @@ TABLE = {
     # The way into the journal and out of it.
     "journal": row(),
     "parsing": row(others="orjson"),
-    "archive": row("journal", "duckdb orjson"),
+    "archive": row("journal parsing", "duckdb orjson"),
     "reading": row("archive event journal parsing"),
     "emitter": row("event trace health journal"),
     "stream_format": row("event formats", "orjson"),

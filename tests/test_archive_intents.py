@@ -11,6 +11,7 @@ import pytest
 from archive_events import archived, body, column, journal, parquet, pending, seen, write_file
 from auditmw.archive.snapshot import Snapshot
 from auditmw.journal import Journal
+from auditmw.parsing import DEEPER
 
 UNKNOWN = {"result": "unknown", "reason": "process_died"}
 
@@ -145,3 +146,11 @@ def test_a_final_event_that_was_archived_first_settles_its_intent(tmp_path):
     assert outcomes(tmp_path) == {"id-1": None, "id-2": None, "id-4": None}
     archived(tmp_path)
     assert outcomes(tmp_path) == {"id-1": None, "id-2": None, "id-4": None}
+
+
+def test_a_request_that_died_is_shown_also_when_it_is_nested_deeper_than_parsers_go(tmp_path):
+    deep = pending(1)[:-1] + b',"data":' + b"[" * 3000 + b"]" * 3000 + b"}"
+    write_file(tmp_path, "w", 1, [deep])
+    [(_, _, shown)] = seen(tmp_path)
+    assert b'"process_died"' in shown
+    assert DEEPER.encode() in shown

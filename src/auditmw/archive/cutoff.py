@@ -20,6 +20,7 @@ from auditmw.archive.sql import parquet
 from auditmw.archive.states import VISIBLE
 from auditmw.archive.versions import Versions
 from auditmw.journal.intents import cut_off
+from auditmw.parsing import parse_event
 
 _COLUMNS = ", ".join(f'"{name}"' for name in NAMES)
 
@@ -109,7 +110,7 @@ class CutOff:
             {"writers": writers, "seqs": seqs},
         )
         for writer, seq, body in self._connection.execute(f"SELECT writer, seq, body FROM {self.name}").fetchall():
-            event = cut_off(json.loads(body))
+            event = cut_off(parse_event(body.encode()))
             told = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
             self._connection.execute(
                 f"""UPDATE {self.name}
