@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from importlib.metadata import metadata
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from auditmw.parsing import parse_event
 from auditmw.ship.address import Address, AddressError
 from auditmw.ship.shipper import Shipper
 from auditmw.ship.target import Target
@@ -54,7 +54,7 @@ class FilePlace(Place):
         if not self.path.exists():
             return []
         rows = self.path.read_bytes().split(b"\n")[:-1]
-        return [(json.loads(row).get("id"), row) for row in rows]
+        return [(parse_event(row).get("id"), row) for row in rows]
 
     def down(self):
         self.path.parent.rename(self.path.parent.with_name("away"))

@@ -3,10 +3,12 @@
 1. A file is written under DIR/archive/temporary, synced, and only then moved to its name.
 2. It says itself which journal files it was archived with and which parts it replaces, so that a manifest that was lost
    can be rebuilt from the files alone.
-3. Small row groups, because a reader that wants one event's `packed` has to decompress the row group's; and not smaller
-   ones, because each costs 50 us to begin with, for every column, in a query that reads all of them. Every column
-   but `packed` is dictionary-encoded, because DuckDB writes Bloom filters only for those, and they make a look-up of a
-   trace, session, user, id or address skip nearly all row groups. Level 1 of zstd makes these files smaller than 3.
+3. Small row groups, because a reader that wants one event has to decompress the row group's dictionaries; and not
+   smaller ones, because each costs 50 us to begin with, for every column, in a query that reads all of them. Of
+   `packed` it decompresses the pages that it needs, where DuckDB can write more than one for a row group.
+4. Every column but `packed` is dictionary-encoded, because DuckDB writes Bloom filters only for those, and they make a
+   look-up of a trace, session, user, id or address skip nearly all row groups. Level 1 of zstd makes these files
+   smaller than 3.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ _OPTIONS = (
     "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, STRING_DICTIONARY_PAGE_SIZE_LIMIT 4000000, "
     "BLOOM_FILTER_FALSE_POSITIVE_RATIO 0.01, USE_TMP_FILE false"
 )
+if int(duckdb.__version__.partition(".")[0]) >= 2:
+    _OPTIONS += ", DATA_PAGE_SIZE_LIMIT 250000"
 _KEY = "auditmw"
 _STATES = (OPEN, CLOSED, LATE)
 
