@@ -16,7 +16,7 @@ def test_every_response_that_was_received_whole_has_its_event(server, intent, tm
     assert (report.lost, report.twice, report.unaccounted) == ((), (), ())
     assert report.responses >= KILLS  # each kill waited for a response, so an empty run cannot pass
     assert report.events >= report.responses
-    assert report.damaged == 0
+    assert report.damaged <= KILLS  # a write that is killed between two pages leaves a part of a line, and that is told
 
 
 LEDGER = ["id-1", "id-2"]

@@ -34,7 +34,7 @@ def shipping_threads():
 
 
 def names(out):
-    return [json.loads(line)["event"] for line in out.read_bytes().splitlines()] if out.exists() else []
+    return [json.loads(line)["event"] for line in out.read_bytes().split(b"\n")[:-1]] if out.exists() else []
 
 
 def emit(audit, name):
@@ -113,7 +113,7 @@ def emit(name):
 def shipped(*wanted):
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        found = [json.loads(line)["event"] for line in open(out)] if os.path.exists(out) else []
+        found = [json.loads(line)["event"] for line in open(out) if line.endswith("\\n")] if os.path.exists(out) else []
         if sorted(found) == sorted(wanted):
             return True
         time.sleep(0.01)
