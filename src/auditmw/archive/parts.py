@@ -4,8 +4,8 @@
 2. It says itself which journal files it was archived with and which parts it replaces, so that a manifest that was lost
    can be rebuilt from the files alone.
 3. Small row groups, because a reader that wants one event has to decompress the row group's dictionaries; and not
-   smaller ones, because each costs 50 us to begin with, for every column, in a query that reads all of them. Of
-   `packed` it decompresses the pages that it needs, where DuckDB can write more than one for a row group.
+   smaller ones, because a query that reads all of them pays something for each, in every column. Of `packed` it
+   decompresses the pages that it needs, where DuckDB can write more than one for a row group.
 4. Every column but `packed` is dictionary-encoded, because DuckDB writes Bloom filters only for those, and they make a
    look-up of a trace, session, user, id or address skip nearly all row groups. Level 1 of zstd makes these files
    smaller than 3.
@@ -37,7 +37,7 @@ _OPTIONS = (
     "BLOOM_FILTER_FALSE_POSITIVE_RATIO 0.01, USE_TMP_FILE false"
 )
 if int(duckdb.__version__.partition(".")[0]) >= 2:
-    _OPTIONS += ", DATA_PAGE_SIZE_LIMIT 250000"
+    _OPTIONS += ", DATA_PAGE_SIZE_LIMIT 250000"  # bytes
 _KEY = "auditmw"
 _STATES = (OPEN, CLOSED, LATE)
 

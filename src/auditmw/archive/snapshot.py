@@ -142,7 +142,7 @@ class Snapshot:
     def _open(self) -> _State:
         if self._scratch is None:
             self._scratch = Path(tempfile.mkdtemp(prefix="auditmw-"))
-            self._remove_scratch = weakref.finalize(self, _remove, self._scratch, os.getpid())  # who forgets to close
+            self._remove_scratch = weakref.finalize(self, _remove, self._scratch, os.getpid())  # if nobody closes
         scratch = Path(tempfile.mkdtemp(dir=self._scratch))
         reads = self._layout.archive, self._layout.journal
         connection = connect(scratch, memory_bytes=self._memory_bytes, threads=self._threads, reads=reads)

@@ -68,7 +68,7 @@ def facets(
 
 
 class _Together:
-    """The facets of columns from one pass over the events, which takes a fifth less, or else one by one.
+    """The facets of columns from one pass over the events, which is faster, or else one by one.
 
     One by one they need less memory, and where one takes too long the others are whole.
     """
