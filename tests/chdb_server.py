@@ -78,10 +78,10 @@ class ModernServer:
         self.execute(f"INSERT INTO asked FORMAT JSONEachRow {rows}")
         return self.rows(statement)
 
-    def insert(self, statement: str, data: bytes, settings: Mapping[str, str]) -> None:
+    def insert(self, statement: str, data: Sequence[bytes], settings: Mapping[str, str]) -> None:
         self.settings = dict(settings)
         told = ", ".join(f"{name} = '{value}'" for name, value in settings.items())
-        self.execute(statement.replace(" FORMAT", f" SETTINGS {told} FORMAT").encode() + b" " + data)
+        self.execute(statement.replace(" FORMAT", f" SETTINGS {told} FORMAT").encode() + b" " + b"".join(data))
 
     def close(self) -> None:
         pass

@@ -16,6 +16,7 @@ from auditmw.clickhouse import values
 from auditmw.query.language.clickhouse import CLICKHOUSE
 from auditmw.query.store import StoreError
 from auditmw.ship.batch import Entry
+from auditmw.ship.tabular import pieces
 from auditmw.ship.targets.clickhouse.rows import names, row
 from auditmw.ship.targets.clickhouse.schema import EPOCH, Place, statements
 from chdb_server import session
@@ -116,7 +117,8 @@ def _made() -> str:
 
 def _shipped(number: int, writer: str, seq: int, event: dict[str, Any]) -> bytes:
     body = json.dumps(event, separators=(",", ":")).encode()
-    return row(Entry(writer, seq, event.get("id", str(number)), body, body), event, whole_seconds=False)
+    made = row(Entry(writer, seq, event.get("id", str(number)), body, body), event, whole_seconds=False)
+    return b"".join(pieces([(made, body)]))
 
 
 def _parts(rows: Sequence[Any], part_rows: int) -> Iterator[PartFile]:

@@ -499,7 +499,7 @@ def test_there_is_no_format_to_choose():
 
 def test_the_batch_is_as_large_as_the_url_says():
     assert target_for("clickhouse://host/?batch=77").max_events == 77
-    assert target_for("clickhouse://host/").max_events == 10_000
+    assert target_for("clickhouse://host/").max_events == 20_000
 
 
 # Pace.

@@ -40,7 +40,7 @@ def cell(kind: str, raw: bytes) -> object:
 def row(body: bytes, whole_seconds: bool = False, writer: str = "writer") -> dict:
     """The columns that are not NULL."""
     made = [entry(body, writer=writer, whole_seconds=either) for either in (False, True)]
-    data, other = (encoded(Batch([each]), whole_seconds=whole_seconds) for each in made)
+    data, other = (b"".join(encoded(Batch([each]), whole_seconds=whole_seconds)) for each in made)
     assert data == other
     assert data.endswith(b"\n")
     assert data.count(b"\n") == 1

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from auditmw.parsing import parse_event
-from auditmw.ship.address import AddressError
+from auditmw.ship.address import Address, AddressError
 from auditmw.ship.batch import Batch, Entry, identified
-from auditmw.ship.http_client import retry_after_seconds
+from auditmw.ship.http_client import HttpClient, retry_after_seconds
 from auditmw.ship.status import statuses
 from auditmw.ship.target import Accepted, RejectedError, RetryableError, Target, TooLargeError, UnusableError
 from auditmw.ship.targets import target_for
@@ -253,6 +253,18 @@ def test_one_connection_serves_many_batches_and_a_new_one_comes_when_the_server_
     target.close()
     assert [each for each, _ in service.rows] == idents(1, 6)
     assert receiver.connections == 2
+
+
+@pytest.mark.parametrize("options", ["", "?gzip=yes"], ids=["plain", "compressed"])
+def test_a_body_in_many_pieces_arrives_as_one(serve, options):
+    pieces = [b"%d\n" % number for number in range(10_000)]
+    receiver = serve(lambda received: Reply(200))
+    client = HttpClient(Address(f"http://{receiver.place}/{options}"))
+    assert client.post("/", pieces, {}).status == 200
+    client.close()
+    [received] = receiver.received
+    assert received.body == b"".join(pieces)
+    assert received.headers.get("content-encoding") == ("gzip" if options else None)
 
 
 def test_a_bulk_request_creates_documents_by_id_and_asks_for_little(serve):

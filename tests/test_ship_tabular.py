@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditmw.ship.tabular import NULL, Column, Tabular
+from auditmw.ship.tabular import NULL, Column, Tabular, pieces
 
 COLUMNS = [
     Column("level", ("level",)),
@@ -34,7 +34,9 @@ ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
 
 def made(event: dict, *head: str, is_plain: bool = True) -> bytes:
     body = json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    return TABULAR.row(head, event, body, is_plain=is_plain)
+    row, opened = (TABULAR.row(head, event, body, is_plain=is_plain, is_open=each) for each in (False, True))
+    assert b"".join(pieces([(opened, body)])) == row
+    return row
 
 
 def read(row: bytes) -> list[str | None]:

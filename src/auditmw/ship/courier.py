@@ -96,7 +96,7 @@ class Courier:
 
     def forget(self) -> None:
         """Forget what was set aside of the portion that was brought: the cursor has passed it."""
-        if self._portion is not None:
+        if self._portion is not None and self._dead:
             self._dead.difference_update(map(_key, self._portion.batch))
         self._portion = None
 

@@ -14,7 +14,7 @@ import re
 import ssl
 import time
 import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -30,6 +30,7 @@ RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507})
 REJECTED = frozenset({400, 422})
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 §5.1
 _GZIP = 16 + zlib.MAX_WBITS
+_PIECES_AT_ONCE = 4_000  # that are sent, so that Python's lock is asked for seldom
 
 
 class Answer(NamedTuple):
@@ -104,13 +105,20 @@ class HttpClient:
         self._credentials = _Credentials(address, auth_scheme)
         self._connection: _Connection | None = None
 
-    def post(self, target: str, body: bytes, headers: Mapping[str, str], bounds: Bounds = USUAL) -> Answer:
-        """Post a body to a path and return the answer, whatever its status. Raises RetryableError, UnusableError."""
+    def post(
+        self, target: str, body: bytes | Sequence[bytes], headers: Mapping[str, str], bounds: Bounds = USUAL
+    ) -> Answer:
+        """Post a body to a path and return the answer, whatever its status. Raises RetryableError, UnusableError.
+
+        A large body may come in many pieces: then it is never whole in memory.
+        """
+        pieces = [body] if isinstance(body, bytes) else body
         if self._is_compressed:
             headers = {**headers, "Content-Encoding": "gzip"}
-            body = _compressed(body)
+            pieces = _compressed(pieces)
+        headers = {**headers, "Content-Length": str(sum(map(len, pieces)))}
         try:
-            return self._exchange(target, body, {"User-Agent": "auditmw", **headers}, bounds)
+            return self._exchange(target, pieces, {"User-Agent": "auditmw", **headers}, bounds)
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
@@ -132,13 +140,13 @@ class HttpClient:
             self._connection.close()
             self._connection = None
 
-    def _exchange(self, target: str, body: bytes, headers: Mapping[str, str], bounds: Bounds) -> Answer:
+    def _exchange(self, target: str, pieces: Sequence[bytes], headers: Mapping[str, str], bounds: Bounds) -> Answer:
         connection = self._ready()
         wire = connection.wire
         wire.begin(bounds.timeout_seconds)
         # One that refuses a body may do so, and close, before it has all of it: its answer is worth reading.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
-            connection.request("POST", target, body, {**headers, **connection.credentials})
+            connection.request("POST", target, _joined(pieces), {**headers, **connection.credentials})
         response = connection.getresponse()
         content = response.read(bounds.answer_bytes + 1)
         if len(content) > bounds.answer_bytes:
@@ -251,6 +259,10 @@ def retry_after_seconds(value: str | None, now: Callable[[], float] = time.time)
     return min(max(seconds, 0.0), MOST_WAIT_SECONDS)
 
 
-def _compressed(body: bytes) -> bytes:
+def _joined(pieces: Sequence[bytes]) -> Iterator[bytes]:
+    return (b"".join(pieces[first : first + _PIECES_AT_ONCE]) for first in range(0, len(pieces), _PIECES_AT_ONCE))
+
+
+def _compressed(pieces: Sequence[bytes]) -> list[bytes]:
     squeeze = zlib.compressobj(level=1, wbits=_GZIP)
-    return squeeze.compress(body) + squeeze.flush()
+    return [*map(squeeze.compress, _joined(pieces)), squeeze.flush()]

@@ -25,7 +25,7 @@ from auditmw.archive.columns import COLUMNS
 from auditmw.archive.texts import other_texts
 from auditmw.formats.record import Event
 from auditmw.ship.batch import Batch, Entry
-from auditmw.ship.tabular import Column, Tabular
+from auditmw.ship.tabular import Column, Tabular, pieces
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _OURS = re.compile(r"(?:19[789]\d|20\d\d|210[0-5])-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
@@ -94,20 +94,20 @@ def names(*, whole_seconds: bool) -> tuple[str, ...]:
 
 
 def row(entry: Entry, event: Event, *, whole_seconds: bool) -> bytes:
-    """Return an event as a row."""
+    """Return an event as a row, open where it can be (`Tabular.row`)."""
     time = instant(event.get("timestamp")) or _NO_TIME
     if whole_seconds:
         first = time[:_SECONDS], str(int(time[_SECONDS + 1 :]))
     else:
         first = time, _BETWEEN_TEXTS.join(other_texts(event))
     head = (*first, entry.id, entry.writer, str(entry.seq))
-    return _TABULAR.row(head, event, entry.body, is_plain="\\" not in entry.writer)
+    return _TABULAR.row(head, event, entry.body, is_plain="\\" not in entry.writer, is_open=True)
 
 
-def encoded(batch: Batch, *, whole_seconds: bool) -> bytes:
+def encoded(batch: Batch, *, whole_seconds: bool) -> list[bytes]:
     """Return the data of an INSERT of a batch whose records are rows, made for a table of this kind or the other."""
     wanted, made = (_TAB, _with_whole_seconds) if whole_seconds else (_POINT, _with_fractions)
-    return b"".join([each.record if each.record[_SECONDS] == wanted else made(each) for each in batch])
+    return pieces((each.record if each.record[_SECONDS] == wanted else made(each), each.body) for each in batch)
 
 
 def _with_whole_seconds(entry: Entry) -> bytes:

@@ -67,7 +67,7 @@ class Server:
         """Have what another thread waits for here end now, with RetryableError; never raises."""
         self._client.abort()
 
-    def insert(self, statement: str, data: bytes, settings: Mapping[str, str]) -> None:
+    def insert(self, statement: str, data: Sequence[bytes], settings: Mapping[str, str]) -> None:
         """Run an INSERT with its data; return when the server says that it has them. Raises ShipError."""
         content = self._post({**self._database, **settings, "query": statement}, data)
         if content.strip():
@@ -77,7 +77,9 @@ class Server:
         """Close the connection."""
         self._client.close()
 
-    def _post(self, parameters: Mapping[str, str], data: bytes, headers: Mapping[str, str] = _HEADERS) -> bytes:
+    def _post(
+        self, parameters: Mapping[str, str], data: bytes | Sequence[bytes], headers: Mapping[str, str] = _HEADERS
+    ) -> bytes:
         answer = self._client.post(f"/?{urlencode(parameters)}", data, headers)
         if not answer.is_success or CODE_HEADER in answer.headers:
             raise problem(self.shown, answer)

@@ -24,8 +24,8 @@ from auditmw.ship.targets.clickhouse.rows import encoded, names, row
 from auditmw.ship.targets.clickhouse.schema import Place, Ready, prepare
 from auditmw.ship.targets.clickhouse.server import Server
 
-MAX_EVENTS = 10_000
-MAX_BYTES = 8 * 1024 * 1024
+MAX_EVENTS = 20_000
+MAX_BYTES = 24 * 1024 * 1024
 _FIRST, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(2106, 1, 1, tzinfo=UTC)  # what `time` has room for
 
 
