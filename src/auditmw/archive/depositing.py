@@ -35,8 +35,11 @@ from auditmw.archive.sql import exactly, quoted
 from auditmw.archive.states import settle
 from auditmw.journal.layout import file_name
 
-MEMORY_BYTES = 64 * 1024 * 1024
-"""What DuckDB may use of memory for rows; lines beside them need more."""
+MEMORY_BYTES = 96 * 1024 * 1024
+"""What DuckDB may use of memory for rows; lines beside them need more.
+
+It would do with less, but near its limit it gives its memory back to the system again and again.
+"""
 
 _MEMORY_A_LINE_BYTE = 6
 _MUCH_MORE = 8  # times as much memory, where that does not suffice
