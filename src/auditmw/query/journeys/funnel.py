@@ -138,14 +138,14 @@ def funnel(
     """Return how many units came how far, by the events in the scope; of a breakdown the `top` most frequent values."""
     if top < 1:
         raise ValueError(f"expected at least one segment, not {top!r}")
-    counts, outside = _counts(definition, engine.dialect, top), _without_unit(definition, engine.dialect)
+    counts = _counts(definition, engine.dialect, top)
 
     def answer(question: Question) -> Funnel:
-        rows, left_out = question.whole(*counts), question.whole(*outside)
-        total, *segments = [Segment(value, bool(rest), _steps(numbers)) for value, rest, *numbers in rows] or [
+        rows = question.whole(*counts)
+        total, *segments = [Segment(value, bool(rest), _steps(numbers)) for _, value, rest, *numbers in rows] or [
             _nobody(definition)
         ]
-        return Funnel(total.steps, tuple(segments), left_out[0][0] if left_out else 0, question.partial)
+        return Funnel(total.steps, tuple(segments), rows[0][0] if rows else 0, question.partial)
 
     stitched = definition.unit == "person"
     return engine.ask(answer, scope, stitched=stitched, time_limit_seconds=time_limit_seconds, token=token)
@@ -205,19 +205,26 @@ def _attempts(definition: FunnelDefinition, dialect: Dialect) -> Sql:
 
 
 def _counts(definition: FunnelDefinition, dialect: Dialect, top: int) -> tuple[str, dict[str, object]]:
-    """Return a statement whose rows are value, rest, counts, medians: the first of all units, then of each segment."""
+    """Return a statement whose rows are left out, value, rest, counts, medians: first of all units, then of segments.
+
+    All in one statement, as whom events belong to is found out once for it.
+    """
     attempts, last = _attempts(definition, dialect), len(definition.steps)
+    left_out = _without_unit(definition, dialect)
     counts = ", ".join(f"count(t{step})" for step in range(1, last + 1))
     medians = ", ".join(f"{dialect.median(f't{step} - t{step - 1}')} / 1e6" for step in range(2, last + 1))
     if definition.breakdown is None:
-        return f"WITH {attempts.text} SELECT NULL, FALSE, {counts}, {medians} FROM segmented", attempts.bound
+        return (
+            f"WITH {attempts.text} SELECT ({left_out}), NULL, FALSE, {counts}, {medians} FROM segmented",
+            attempts.bound,
+        )
     text = f"""WITH {attempts.text},
     sizes AS (
         SELECT value, row_number() OVER (ORDER BY count(*) DESC, value) > $top AS rest FROM segmented GROUP BY value),
     told AS (
         SELECT segmented.* REPLACE (CASE WHEN NOT rest THEN segmented.value END AS value), rest
         FROM segmented JOIN sizes ON segmented.value IS NOT DISTINCT FROM sizes.value)
-    SELECT value, rest, {counts}, {medians} FROM told GROUP BY GROUPING SETS ((value, rest), ())
+    SELECT ({left_out}), value, rest, {counts}, {medians} FROM told GROUP BY GROUPING SETS ((value, rest), ())
     ORDER BY grouping(rest) DESC, rest, count(*) DESC, value"""
     return text, {**attempts.bound, "top": top}
 
@@ -245,10 +252,10 @@ def _nobody(definition: FunnelDefinition) -> Segment:
     return Segment(None, False, _steps([0] * count + [None] * (count - 1)))
 
 
-def _without_unit(definition: FunnelDefinition, dialect: Dialect) -> tuple[str, dict[str, object]]:
-    first = definition.conditions(dialect)[0]
-    unit = unit_column(definition.unit)
-    return f"SELECT count(*) FROM events WHERE {unit} IS NULL AND time IS NOT NULL AND {first.text}", first.bound
+def _without_unit(definition: FunnelDefinition, dialect: Dialect) -> str:
+    """Return a statement that counts the events at the first step that belong to no unit; it binds what that does."""
+    nobody, first = f"{unit_column(definition.unit)} IS NULL", definition.conditions(dialect)[0]
+    return f"SELECT count(*) FROM events WHERE {nobody} AND time IS NOT NULL AND {first.text}"
 
 
 def _kept(definition: FunnelDefinition, step: int, outcome: Outcome, value: str | None) -> Sql:
