@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from archive_events import write_file
 from auditmw.archive import archive
 from auditmw.query.engine import Engine
+from auditmw.query.journeys import attempts
 from auditmw.query.journeys.conditions import UnusableQueryError
 from auditmw.query.journeys.funnel import FunnelDefinition, Step, funnel, funnel_units
 from auditmw.query.language import parse
@@ -113,7 +114,9 @@ CROWDS = pytest.mark.parametrize("seed", range(20))
 
 
 @CROWDS
-def test_every_session_of_a_crowd_has_the_attempt_that_the_slow_way_finds(seed):
+@pytest.mark.parametrize("long", [timedelta(0), timedelta.max], ids=["read again", "starts kept"])
+def test_every_session_of_a_crowd_has_the_attempt_that_the_slow_way_finds(seed, long, monkeypatch):
+    monkeypatch.setattr(attempts, "_LONG", long)
     happenings, definition = crowd(seed, sessions=300)
     definition = replace(definition, breakdown=None)
     page = funnel_units(ENGINE.hold(happenings), definition, step=1, limit=1000)
@@ -123,29 +126,29 @@ def test_every_session_of_a_crowd_has_the_attempt_that_the_slow_way_finds(seed):
 @CROWDS
 def test_segments_are_what_the_slow_way_counts(seed):
     happenings, definition = crowd(seed, sessions=100)
-    attempts = expected_attempts(happenings, definition)
+    expected = expected_attempts(happenings, definition)
     values = first_values(happenings, of_session, plan, plan)
-    sizes = Counter(values[unit] for unit in attempts)
+    sizes = Counter(values[unit] for unit in expected)
     found = funnel(ENGINE.hold(happenings), definition, top=2)
     ordered = sorted(sizes, key=lambda value: (-sizes[value], value is None, value))
     assert [segment.value for segment in found.segments] == [*ordered[:2], *[None] * (len(ordered) > 2)]
     for segment in found.segments:
         own = ordered[2:] if segment.rest else [segment.value]
-        part = {unit: taken for unit, taken in attempts.items() if values[unit] in own}
+        part = {unit: taken for unit, taken in expected.items() if values[unit] in own}
         assert numbers(segment.steps) == funnel_numbers(part, len(definition.steps))
 
 
 @CROWDS
 def test_the_list_has_exactly_those_that_were_counted_newest_first(seed):
     happenings, definition = crowd(seed, sessions=20)
-    attempts = expected_attempts(happenings, definition)
+    expected = expected_attempts(happenings, definition)
     engine = ENGINE.hold(happenings)
     segment = funnel(engine, definition).segments[0]
     for step in (1, 2):
         came = listed(engine, definition, step=step, value=segment.value)
         stayed = listed(engine, definition, step=step, value=segment.value, outcome="dropped")
         assert (len(came), len(stayed)) == (segment.steps[step - 1].units, segment.steps[step - 1].dropped)
-        assert all(list(one.times) == attempts[one.unit] for one in came)
+        assert all(list(one.times) == expected[one.unit] for one in came)
         assert stayed == [one for one in came if len(one.times) == step < len(definition.steps)]
         assert came == sorted(came, key=lambda one: (-one.times[0].timestamp(), one.unit))
 
@@ -153,9 +156,9 @@ def test_the_list_has_exactly_those_that_were_counted_newest_first(seed):
 @settings(max_examples=50, deadline=None)
 @given(random_happenings(), DEFINITIONS)
 def test_a_funnel_is_what_the_slow_way_counts(happenings, definition):
-    attempts = expected_attempts(happenings, definition)
+    expected = expected_attempts(happenings, definition)
     found = funnel(ENGINE.hold(happenings), definition)
-    assert numbers(found.steps) == funnel_numbers(attempts, len(definition.steps))
+    assert numbers(found.steps) == funnel_numbers(expected, len(definition.steps))
     began = matching(definition.steps[0])
     assert found.without_unit == sum(began(one) and UNITS[definition.unit](one) is None for one in happenings)
 

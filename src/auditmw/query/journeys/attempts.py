@@ -15,6 +15,9 @@ step at the same event or at a later one. Units that lost steps are looked at ag
 be reached in time depends on the latest start that leads to it, which is that of the nearest earlier event of the step
 before: an ASOF join for each step. The first event of the furthest step so reached says how early its attempt can have
 begun, and the first start from there on is that of the best attempt.
+
+Most events of a funnel match its first step only. Where hardly a unit will be looked at again, of these the first is
+kept, and not a list.
 """
 
 from __future__ import annotations
@@ -25,11 +28,12 @@ from functools import partial
 from typing import NamedTuple
 
 from auditmw.query.journeys.conditions import Sql
-from auditmw.query.journeys.units import position, ranks
+from auditmw.query.journeys.units import position, ranks, unit_column
 from auditmw.query.language.dialect import Dialect
 
 _TIME = 68  # mark >> 68: the time in microseconds
 _STEPS = 2**8  # mark & 255: the steps that the event matches, one bit for each
+_LONG = timedelta(hours=12)
 _NEVER_CUTS = 2**59  # microseconds: more than between any two times from year 1 to 9999
 
 
@@ -40,7 +44,13 @@ def best_attempts(unit: str, steps: Sequence[Sql], dialect: Dialect, *, strict: 
     that it did not come to. `unit`: a column. The first of the expressions is `units.ranks`.
     """
     attempts = _Attempts(dialect, len(steps))
-    found = attempts.strict(window) if strict else attempts.earliest() if window is None else attempts.within()
+    if strict:
+        found = attempts.strict(window)
+    elif window is None:
+        found = attempts.earliest()
+    else:
+        # Hardly a session lasts as long.
+        found = attempts.within(reads_again=unit == unit_column("session") and window >= _LONG)
     bound = {name: value for step in steps for name, value in step.bound.items()}
     if window is not None:
         bound["window"] = min(window // timedelta(microseconds=1), _NEVER_CUTS)
@@ -56,8 +66,8 @@ def _marked(unit: str, steps: Sequence[Sql], dialect: Dialect, *, strict: bool) 
     # Only a strict attempt looks at the events between. The condition stands before the join, and is no sum, so that
     # of what it leaves out little is read from the files.
     kept = "TRUE" if strict else " OR ".join(step.text for step in steps)
-    return f"""marked AS (
-        SELECT unit, {position(dialect)} * {_STEPS} + steps AS mark
+    return f"""marked {dialect.IN_PLACE} (
+        SELECT unit, {position(dialect)} * {_STEPS} + steps AS mark, steps
         FROM (SELECT {unit} AS unit, time, writer, seq, {matches} AS steps FROM events
             WHERE {unit} IS NOT NULL AND time IS NOT NULL AND ({kept}))
         JOIN ranks USING (writer))"""
@@ -89,16 +99,33 @@ class _Attempts(NamedTuple):
 
     def earliest(self) -> str:
         """Return SQL for the earliest attempts."""
-        return f"""{self.journeys()}, best AS (SELECT unit, {self.columns} FROM {self.chain("journeys", "TRUE")})"""
+        if self.dialect.few_tables:
+            return f"{self.journeys()}, best AS (SELECT unit, {self.columns} FROM {self.chain('journeys', 'TRUE')})"
+        return f"{self.begun()}, best AS (SELECT unit, {self.columns} FROM {self.onward('begun')})"
 
     def journeys(self, *, in_order: bool = False) -> str:
         """Return SQL for the marks of each unit."""
         marks = self.dialect.sorted_list("mark") if in_order else self.dialect.listed("mark")
         return f"journeys AS (SELECT unit, {marks} AS marks FROM marked GROUP BY unit)"
 
+    def begun(self) -> str:
+        """Return SQL for the first start of each unit, and its marks of the steps behind, which most units have not."""
+        behind = f"{self.dialect.bits('steps', 2**self.number - 2)} > 0"
+        return f"""begun AS (
+            SELECT * FROM (
+                SELECT unit, min(mark) FILTER (WHERE {self.matches("steps", 1)}) AS t1,
+                    {self.dialect.listed("mark", behind)} AS marks
+                FROM marked GROUP BY unit)
+            WHERE t1 IS NOT NULL)"""
+
     def chain(self, source: str, first: str) -> str:
         """Return SQL for the attempt that begins at the first start in `marks` for which the condition holds."""
-        source = f"(SELECT * FROM (SELECT *, {self.taken(1, first)} AS t1 FROM {source}) WHERE t1 IS NOT NULL)"
+        return self.onward(
+            f"(SELECT * FROM (SELECT *, {self.taken(1, first)} AS t1 FROM {source}) WHERE t1 IS NOT NULL)"
+        )
+
+    def onward(self, source: str) -> str:
+        """Return SQL for the attempt that begins at `t1`."""
         for step in self.steps[1:]:
             source = f"(SELECT *, {self.taken(step, f'mark > t{step - 1}')} AS t{step} FROM {source})"
         return source
@@ -111,8 +138,11 @@ class _Attempts(NamedTuple):
         """Return whether the event of a mark matches a step."""
         return f"{self.dialect.bits(mark, _bit(step))} > 0"
 
-    def within(self) -> str:
-        """Return SQL for the best attempts where steps count that are in time."""
+    def within(self, *, reads_again: bool) -> str:
+        """Return SQL for the best attempts where steps count that are in time.
+
+        `reads_again`: the events, where units lost steps; else all starts are kept. Both come to the same.
+        """
         in_time = ", ".join(
             f"CASE WHEN {self.time(f't{step}')} - {self.time('t1')} <= $window THEN t{step} END AS t{step}"
             for step in self.steps[1:]
@@ -120,17 +150,25 @@ class _Attempts(NamedTuple):
         retried = f"SELECT unit, t1, {in_time} FROM {self.chain('retried', 'mark >= since')}"
         if self.dialect.few_tables:
             return f"{self.journeys(in_order=True)}, {self.latest_starts()}, best AS ({retried})"
-        # What is kept of a unit that is done are its times only; in the joins it has a number in place of its name.
-        return f"""{self.journeys()},
+        # In the joins a unit has a number in place of its name; of one that is done only the times are kept.
+        if reads_again:
+            tables, found, kept = self.begun(), self.onward("begun"), "* EXCLUDE (marks)"
+            few = "(SELECT unit, number FROM earliest WHERE NOT uncut)"
+            cut = f"SELECT number, mark FROM marked JOIN {few} USING (unit)"
+            lists = f"(SELECT number, {self.dialect.listed('mark')} AS marks FROM cut GROUP BY number)"
+            lost = f"{few} JOIN {lists} USING (number)"
+        else:
+            tables, found = self.journeys(), self.chain("journeys", "TRUE")
+            kept = "* REPLACE (CASE WHEN NOT uncut THEN marks END AS marks)"
+            cut = "SELECT number, unnest(marks) AS mark FROM earliest WHERE NOT uncut"
+            lost = "(SELECT unit, marks, number FROM earliest WHERE NOT uncut)"
+        lasted = f"{self.time(f'greatest({self.columns})')} - {self.time('t1')}"
+        return f"""{tables},
         earliest AS MATERIALIZED (
-            SELECT * REPLACE (CASE WHEN NOT uncut THEN marks END AS marks), row_number() OVER () AS number
-            FROM (SELECT *, {self.time(f"greatest({self.columns})")} - {self.time("t1")} <= $window AS uncut
-                FROM {self.chain("journeys", "TRUE")})),
-        cut AS (SELECT number, unnest(marks) AS mark FROM earliest WHERE NOT uncut),
+            SELECT {kept}, row_number() OVER () AS number FROM (SELECT *, {lasted} <= $window AS uncut FROM {found})),
+        cut AS ({cut}),
         {self.reached()},
-        retried AS (
-            SELECT unit, marks, since FROM (SELECT unit, marks, number FROM earliest WHERE NOT uncut)
-            JOIN furthest USING (number)),
+        retried AS (SELECT unit, marks, since FROM {lost} JOIN furthest USING (number)),
         best AS (SELECT unit, {self.columns} FROM earliest WHERE uncut UNION ALL {retried})"""
 
     def reached(self) -> str:
