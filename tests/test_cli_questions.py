@@ -159,6 +159,10 @@ def test_arguments_that_cannot_be_meant_are_refused(directory, arguments, said):
     assert said in result.stderr
 
 
+def test_facets_of_words_in_no_event_tell_how_fields_are_named(directory):
+    assert "fields are named with --fields" in run(directory, "facets", "status user").stderr
+
+
 def test_facets_count_values_and_their_absence(directory):
     (facet,) = answer(directory, "facets", "--fields", "user")
     assert [(one["value"], one["events"]) for one in facet["values"]] == [(None, 6), ("alice", 2), ("bob", 1)]

@@ -60,6 +60,7 @@ def test_a_path_is_what_the_schema_says_and_beyond_it_any_json(name, kind, path,
     ("name", "advice"),
     [
         pytest.param("usr", "did you mean user?", id="misspelt"),
+        pytest.param("stat", "did you mean status?", id="beginning"),
         pytest.param("Statsu", "did you mean status?", id="misspelt, in capitals"),
         pytest.param("qqqq", "put quotes around it", id="nothing like it"),
         pytest.param("user.name", "did you mean", id="path into what is no member"),

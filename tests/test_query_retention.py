@@ -201,7 +201,9 @@ def test_a_person_began_before_the_login():
         pytest.param({"start": ""}, "start: expected a query", id="empty start"),
         pytest.param({"returning": "nosuch:1"}, "returning: there is no field 'nosuch'", id="malformed return"),
         pytest.param({"scope": Scope(None, datetime(2026, 1, 1))}, "a time with its zone", id="no zone"),
-        pytest.param({"scope": Scope(None, datetime(2020, 1, 1, tzinfo=UTC))}, "at most 400 periods", id="too many"),
+        pytest.param(
+            {"scope": Scope(None, datetime(2020, 1, 1, tzinfo=UTC))}, "at most 400 periods: from 2020", id="too many"
+        ),
     ],
 )
 def test_what_makes_no_retention_is_refused(options, said):

@@ -88,6 +88,7 @@ def test_without_ship_there_is_no_thread_and_nothing_is_said_of_shipping(audit):
     [
         pytest.param("stdout:", TypeError, "put it in a list", id="no list"),
         pytest.param(["gopher://x"], AddressError, "expected one of stdout:, file:", id="unknown scheme"),
+        pytest.param(["file:events.ndjson"], AddressError, "expected file:///path", id="relative path"),
         pytest.param(["file:///x?y=z"], AddressError, "has no option 'y'", id="unknown option"),
     ],
 )

@@ -124,7 +124,8 @@ def _share(value: float | None) -> Share | None:
 
 def _outside(ask: Asking, number: int, unit: str) -> None:
     if number:
-        ask.shown.note(f"Not in the numbers: {number:,} events that have no {unit}.")
+        advice = " Access logs know no sessions: --unit ip counts addresses." if unit == "session" else ""
+        ask.shown.note(f"Not in the numbers: {number:,} events that have no {unit}.{advice}")
 
 
 @click.command(

@@ -64,6 +64,8 @@ def facets(ask: Asking, fields: str, limit: int) -> None:
         rows += [(f"({facet.distinct - len(rows):,} others)", facet.others)] if facet.distinct > len(rows) else []
         tables.append(Table(facet.field, ("value", "events"), rows))
     ask.shown.answer(found, *tables)
+    if not any(facet.values for facet in found):
+        ask.shown.note("No event matches. Words are looked for in the events; fields are named with --fields.")
     for facet in found:
         ask.whole(facet.partial)
 

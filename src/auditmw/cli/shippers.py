@@ -61,7 +61,7 @@ def _named(to: str, error: Exception) -> str:
 
 def _once(shown: Output, shipper: Shipper, to: str, take_over: bool) -> bool:
     if shipper.run_once(take_over=take_over):
-        shown.note(f"{to}: {shipper.shipped:,} events shipped so far.")
+        shown.note(f"{to} has {shipper.shipped:,} events from here so far.")
         return True
     shown.problem(f"{to}: another shipper is at it; nothing was done here.")
     return False

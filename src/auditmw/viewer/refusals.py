@@ -15,7 +15,7 @@ from auditmw.query import QueryError, UnusableQueryError
 T = TypeVar("T")
 
 _ADVICE = {
-    401: "Sign in first; then load this page again.",
+    401: "Sign in first, or open the whole link that auditmw printed when it was started.",
     404: "There is no such page here.",
     503: "Try again in a moment.",
 }

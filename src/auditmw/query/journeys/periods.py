@@ -68,7 +68,10 @@ def calendar(
         return None
     edges = _edges(start, end, length, zone)
     if len(edges) > at_most + 1:
-        raise ValueError(f"expected at most {at_most:,} periods: from {start} to {end} there are more")
+        raise ValueError(
+            f"expected at most {at_most:,} periods: from {start:%Y-%m-%d} to {end:%Y-%m-%d} there are more; "
+            "ask for a shorter time, or for longer periods"
+        )
     known_from, known_until = first or asked_from or edges[0], min(now, end)
     spans = (
         Period(one.astimezone(zone), other.astimezone(zone), known_from <= one and other <= known_until)

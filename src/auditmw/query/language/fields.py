@@ -57,7 +57,8 @@ class UnknownFieldError(LookupError):
 
     def __str__(self) -> str:
         name = self.args[0]
-        close = get_close_matches(name.lower(), fields(), 1) if len(name) <= _MAX_MISSPELT else []
+        begun = [field for field in fields() if len(name) > 1 and field.startswith(name.lower())]
+        close = begun or (get_close_matches(name.lower(), fields(), 1) if len(name) <= _MAX_MISSPELT else [])
         advice = f"did you mean {close[0]}?" if close else "to look for it as text, put quotes around it"
         return f"there is no field {name!r}; {advice}"
 

@@ -94,6 +94,6 @@ def _id_in(line: bytes) -> str | None:
 def open_target(address: Address, format: str | None) -> Target:
     """`file:///path`, without options."""
     address.done()
-    if address.hosts or not address.path:
+    if address.hosts or not address.path or not address.url.startswith("file:/"):
         raise AddressError(f"expected file:///path with three slashes, not {address.shown!r}")
     return FileTarget(Path("/" + address.path), None if format is None else record_format(format))

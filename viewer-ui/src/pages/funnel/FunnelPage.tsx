@@ -34,8 +34,8 @@ export function FunnelPage() {
         <Empty icon="filter" title="How many come through?">
           <p>Write each step as a query: at least two, in the order in which they happen.</p>
           <div class="actions">
-            <a class="button" href={href({ step: ["path:/", "event:user_signed_up", "event:user_logged_in"], unit: "session" })}>
-              An example: from the home page to a login
+            <a class="button" href={href({ step: ["path:/cart", "path:/checkout", "event:order_paid"], unit: "session" })}>
+              An example: from the cart to a paid order
             </a>
           </div>
         </Empty>
