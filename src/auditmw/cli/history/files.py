@@ -21,7 +21,8 @@ def write_journal(
     Holds one file per writer in memory. Raises FileExistsError when one of the files is there already.
     """
     folder = Path(directory) / JOURNAL
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    for made in (folder.parent, folder):
+        made.mkdir(mode=0o750, parents=True, exist_ok=True)
     files: dict[str, _File] = {}
     events = 0
     for writer, body in entries:
@@ -52,7 +53,11 @@ class _File:
         if not self.lines:
             return
         self._number += 1
-        with open(self._folder / file_name(self._writer, self._number), "xb") as file:
+        with open(self._folder / file_name(self._writer, self._number), "xb", opener=_for_us) as file:
             file.writelines(self.lines)
         self.written += self.size
         self.lines, self.size = [], 0
+
+
+def _for_us(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o640)
