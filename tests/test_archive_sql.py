@@ -35,3 +35,11 @@ def test_temporary_files_are_bounded(connection, tmp_path):
 def test_a_file_outside_of_what_it_reads_is_not_opened(connection):
     with pytest.raises(duckdb.PermissionException):
         connection.execute("SELECT * FROM read_text('/etc/hostname')")
+
+
+def test_an_asof_join_does_not_compare_each_with_each_however_few_rows_are_expected(connection):
+    connection.execute("CREATE TEMP TABLE visits AS SELECT range % 2 AS visitor, range AS mark FROM range(10)")
+    joined = "SELECT * FROM visits AS here ASOF JOIN visits AS before ON here.visitor = before.visitor"
+    ((_, plan),) = connection.execute(f"EXPLAIN {joined} AND here.mark > before.mark").fetchall()
+    assert "asof" in plan.lower()
+    assert "nested" not in plan.lower()

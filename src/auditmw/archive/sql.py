@@ -30,6 +30,8 @@ def connect(temporary: Path, *, memory_bytes: int, threads: int, reads: Iterable
     connection.execute(f"SET GLOBAL max_temp_directory_size = '{_MOST_SPILLED * memory_bytes}B'")
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute("SET GLOBAL preserve_insertion_order = true")
+    # Else an ASOF join of what is taken to be few rows compares each with each, and it is taken wrongly.
+    connection.execute("SET GLOBAL asof_loop_join_threshold = 0")
     # A name is checked as it is given, and again when it was found.
     folders = [f"{name}/" for folder in (temporary, *reads) for name in (os.fspath(folder), exactly(folder))]
     connection.execute(f"SET allowed_directories = [{', '.join(map(quoted, folders))}]")
