@@ -335,6 +335,13 @@ def test_a_journal_is_written_that_reads_back_as_the_same_events(tmp_path, event
     assert damage == []
 
 
+def test_what_is_written_is_for_its_owner_and_group(tmp_path):
+    write_journal(history(10, 1), tmp_path / "audit")
+    made = [tmp_path / "audit", *(tmp_path / "audit").rglob("*")]
+    assert all(path.stat().st_mode & 0o027 == 0 for path in made)
+    assert len(made) > 2
+
+
 def test_files_that_are_there_are_not_written_over(tmp_path):
     write_journal(history(10, 1), tmp_path)
     with pytest.raises(FileExistsError):

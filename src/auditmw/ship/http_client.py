@@ -74,11 +74,11 @@ USUAL = Bounds()
 class HttpClient:
     """Posts to the server of a URL, and takes those of its options that all HTTP targets have.
 
-    `timeout`, `gzip`, `ca`, `certificate`, `key`; who we are as `user:password@`, `token`, or `token_file`, which is
-    read for each new connection; `token_header`: the name of the header for the token, if it is not Authorization.
-    `port`: where the URL has none. `compressed`: whether bodies are, where the URL does not say. `auth_scheme`: what
-    stands before the token in Authorization (RFC 9110 §11.6.2). `encrypted`: TLS also with a scheme that does not end
-    in https. Constructing it does no I/O.
+    `timeout`, `gzip`, `ca`, `certificate`, `key`; who we are as `user:password@`, `token`, or `token_file`, which
+    is read for each new connection; `token_header`: the name of the header for the token, if it is not
+    Authorization. `port` and `timeout_seconds`: where the URL has none. `compressed`: whether bodies are, where the
+    URL does not say. `auth_scheme`: what stands before the token in Authorization (RFC 9110 §11.6.2). `encrypted`:
+    TLS also with a scheme that does not end in https. Constructing it does no I/O.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class HttpClient:
         compressed: bool = False,
         auth_scheme: str = "Bearer",
         encrypted: bool = False,
+        timeout_seconds: float = 30.0,
     ) -> None:
         is_encrypted = encrypted or address.scheme.endswith("https")
         keys = Keys.of(address)
@@ -100,7 +101,7 @@ class HttpClient:
             address,
             port or (443 if is_encrypted else 80),
             keys if is_encrypted else None,
-            address.seconds("timeout", 30.0),
+            address.seconds("timeout", timeout_seconds),
         )
         self._credentials = _Credentials(address, auth_scheme)
         self._connection: _Connection | None = None

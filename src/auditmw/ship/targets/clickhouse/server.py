@@ -15,6 +15,7 @@ from auditmw.ship.target import UnusableError
 from auditmw.ship.targets.clickhouse.errors import CODE_HEADER, problem
 from auditmw.ship.wire import LONGEST_REASON
 
+TIMEOUT_SECONDS = 60.0  # a whole batch comes in that time over 5 Mbit/s
 _HEADERS = {"Content-Type": "text/plain; charset=utf-8"}
 
 
@@ -23,7 +24,8 @@ class Server:
 
     def __init__(self, address: Address, secure: bool) -> None:
         self.shown = address.shown
-        self._client = HttpClient(address, port=8443 if secure else 8123, encrypted=secure)
+        port = 8443 if secure else 8123
+        self._client = HttpClient(address, port=port, encrypted=secure, timeout_seconds=TIMEOUT_SECONDS)
         self._database = {"database": address.path} if address.path else {}
 
     def execute(self, statement: str) -> bytes:
