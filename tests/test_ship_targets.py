@@ -163,6 +163,11 @@ def test_every_target_that_misses_its_package_names_the_extra_that_brings_it():
         assert extra in known
 
 
+@pytest.mark.parametrize("url", ["file:///tmp/x.ndjson", "file:/tmp/x.ndjson", "FILE:///tmp/x.ndjson"])
+def test_the_path_of_a_file_is_absolute_however_that_is_written(url):
+    target_for(url).close()
+
+
 def test_a_plus_in_an_option_is_a_plus():
     assert Address("https://a/?ca=/etc/a+b.pem&label=x%20y").options == {"ca": "/etc/a+b.pem", "label": "x y"}
 

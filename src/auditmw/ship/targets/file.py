@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from auditmw.formats.record import PROTOBUF, RecordFormat, framed
 from auditmw.formats.records import record_format
@@ -94,6 +95,6 @@ def _id_in(line: bytes) -> str | None:
 def open_target(address: Address, format: str | None) -> Target:
     """`file:///path`, without options."""
     address.done()
-    if address.hosts or not address.path or not address.url.startswith("file:/"):
+    if address.hosts or not address.path or not urlsplit(address.url).path.startswith("/"):
         raise AddressError(f"expected file:///path with three slashes, not {address.shown!r}")
     return FileTarget(Path("/" + address.path), None if format is None else record_format(format))
